@@ -59,7 +59,7 @@ class PeerSet:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRule:
-    """One rule as this enforcement point sees it.
+    """One rule as this enforcement point sees it. `id` is `RULE@SCOPE/RULESET` (or a failsafe name).
 
     `peers` and `own` are alternatives (a union) of peer set ids; None is any address. `own` restricts the local
     address, which only matters for rules that name addresses on this workload's side. `starts` and `expires` bound
@@ -83,9 +83,10 @@ class ArtifactRule:
         return (self.starts is None or self.starts <= at) and (self.expires is None or at < self.expires)
 
     @property
-    def order(self) -> tuple[int, int, str]:
+    def order(self) -> tuple[int, int, str, str]:
         """Tier, then pass before deny before allow, then id: the order in which a rule gets the blame."""
-        return ORDER.index(self.tier), ("pass", "deny", "allow").index(self.action), self.id
+        rule, _at, home = self.id.partition("@")
+        return ORDER.index(self.tier), ("pass", "deny", "allow").index(self.action), rule, home
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,124 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""From compiled policy to the bundle: one entry per enforcement point, policies and peer sets shared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Iterator
+
+from ..model.addresses import FAMILIES, Family
+from ..model.artifact import ArtifactRule, DirectionPolicy, PeerSet
+from ..model.bundle import Bundle, PointEntry, WorkloadEntry
+from ..model.estate import DIRECTIONS, Direction, EnforcementPoint, Mode, Workload
+from ..model.intervals import Intervals, normalised
+from ..model.policy import Policy
+from .compile import Compiled
+from .estate_builder import last_known
+from .weights import weight_of
+
+
+def make_bundle(policy: Policy, compiled: Compiled) -> Bundle:
+    """Equal input gives an equal bundle. Only managed workloads with an address have entries."""
+    shared = _Policies(compiled)
+    points: dict[str, PointEntry] = {}
+    workloads: dict[str, WorkloadEntry] = {}
+    for name, workload in compiled.estate.workloads.items():
+        workloads[name] = WorkloadEntry(
+            labels=last_known(workload.labels),
+            addresses=tuple((address.family, address.number) for address in workload.addresses),
+            zone=workload.zone,
+            managed=workload.managed,
+            modes=workload.modes,
+            weight=weight_of(policy, workload),
+        )
+        if not workload.managed or not workload.addresses:
+            continue
+        for point in workload.enforcement:
+            points[point.id] = PointEntry(
+                point=point.id,
+                platform=point.platform,
+                writer=point.writer,
+                stack=point.stack,
+                workload=name,
+                zone=workload.zone,
+                own=_own(workload),
+                policy=shared.identity(workload, point),
+            )
+    return Bundle(
+        policy_digest=policy.digest,
+        points={name: points[name] for name in sorted(points)},
+        policies=shared.policies,
+        sets=PeerSets(compiled),
+        workloads=workloads,
+    )
+
+
+class PeerSets(Mapping[str, PeerSet]):
+    """Peer sets by id; addresses are worked out when somebody looks."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+
+    def __getitem__(self, name: str) -> PeerSet:
+        return self._compiled.peer_set(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._compiled.sources))
+
+    def __len__(self) -> int:
+        return len(self._compiled.sources)
+
+
+def _own(workload: Workload) -> Mapping[Family, Intervals]:
+    return {
+        family: normalised((address.number, address.number) for address in workload.of_family(family))
+        for family in FAMILIES
+    }
+
+
+class _Policies:
+    """Policies by content id. The rules of a class are looked at once, whatever the number of its workloads."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.compiled = compiled
+        self.policies: dict[str, tuple[DirectionPolicy, DirectionPolicy]] = {}
+        self._digests = {
+            direction: [rule_digest(copy.artifact) for copy in compiled.copies[direction]] for direction in DIRECTIONS
+        }
+        self._known: dict[tuple[int, Mode, Mode], str] = {}
+
+    def identity(self, workload: Workload, point: EnforcementPoint) -> str:
+        position = self.compiled.classes.of[workload.name]
+        modes: dict[Direction, Mode] = {
+            direction: workload.modes.of(direction) if direction in point.directions else "idle"
+            for direction in DIRECTIONS
+        }
+        key = (position, modes["ingress"], modes["egress"])
+        if key not in self._known:
+            self._known[key] = self._add(position, modes)
+        return self._known[key]
+
+    def _add(self, position: int, modes: Mapping[Direction, Mode]) -> str:
+        digest = hashlib.sha256()
+        for direction in DIRECTIONS:
+            digest.update(modes[direction].encode())
+            if modes[direction] != "idle":
+                for index in self.compiled.of_class[direction][position]:
+                    digest.update(self._digests[direction][index])
+        identity = digest.hexdigest()[:32]
+        if identity not in self.policies:
+            parts: list[DirectionPolicy] = []
+            for direction in DIRECTIONS:
+                mode = modes[direction]
+                rules = () if mode == "idle" else self.compiled.of_class[direction][position]
+                copies = self.compiled.copies[direction]
+                parts.append(DirectionPolicy(mode, tuple(copies[index].artifact for index in rules)))
+            self.policies[identity] = (parts[0], parts[1])
+        return identity
+
+
+def rule_digest(rule: ArtifactRule) -> bytes:
+    return hashlib.sha256(repr(rule).encode()).digest()

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Groups of ends that no rule can tell apart, so that all-pairs questions are asked once per pair of groups.
+
+Two ends are in one group when their workloads are in one class and zone and no written prefix separates their
+addresses. Addresses of nobody form groups too: one for every region that prefixes and guardrails cut out of the
+address space.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Iterable, Iterator
+
+from ..model.addresses import FAMILIES, WHOLE_FAMILY, Address, Family, Prefix
+from ..model.estate import Workload
+from ..model.intervals import Intervals, normalised, subtraction
+from .compile import Compiled
+from .decide import End
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`representative` stands for all `ends`. External groups have no ends but a region of addresses."""
+
+    family: Family
+    representative: End
+    ends: tuple[End, ...]
+    region: Intervals = ()
+
+
+class Ends:
+    def __init__(self, compiled: Compiled, prefixes: Iterable[Prefix] = ()) -> None:
+        """`prefixes`: more of them than the rules name, e.g. those of guardrails."""
+        self._compiled = compiled
+        written = [
+            prefix for source in compiled.sources.values() if source.prefixes is not None for prefix in source.prefixes
+        ]
+        written.extend(prefixes)
+        self._cuts: dict[Family, list[int]] = {
+            family: sorted({cut for item in written if item.family == family for cut in (item.low, item.high + 1)})
+            for family in FAMILIES
+        }
+        self.groups: list[Group] = []
+        self._positions: dict[End, int] = {}
+        self._collect()
+
+    def _collect(self) -> None:
+        collected: dict[tuple[int, str, Family, int], list[End]] = {}
+        for workload in self._compiled.estate.workloads.values():
+            for end in ends_of(workload):
+                address = end.address
+                key = (
+                    self._compiled.classes.of[workload.name],
+                    workload.zone,
+                    address.family,
+                    self._region(address.family, address.number),
+                )
+                collected.setdefault(key, []).append(end)
+        for (_class, _zone, family, _region), ends in collected.items():
+            for end in ends:
+                self._positions[end] = len(self.groups)
+            self.groups.append(Group(family, ends[0], tuple(ends)))
+
+    def _region(self, family: Family, number: int) -> int:
+        return bisect_right(self._cuts[family], number)
+
+    def of(self, end: End) -> int:
+        """The position of the group of a workload's end. Raises KeyError for addresses of nobody."""
+        return self._positions[end]
+
+    def externals(self, zone: str = "") -> Iterator[Group]:
+        """One group per region of the address space that holds addresses of nobody."""
+        taken: dict[Family, Intervals] = {
+            family: normalised(
+                (address.number, address.number)
+                for address in self._compiled.estate.by_address
+                if address.family == family and address.zone == zone
+            )
+            for family in FAMILIES
+        }
+        for family in FAMILIES:
+            low, highest = WHOLE_FAMILY[family][0]
+            for cut in [*self._cuts[family], highest + 1]:
+                if cut > low:
+                    free = subtraction(((low, cut - 1),), taken[family])
+                    if free:
+                        yield Group(family, End(Address(zone, family, _likely(free))), (), free)
+                    low = cut
+
+
+def ends_of(workload: Workload) -> Iterator[End]:
+    for address in workload.addresses:
+        yield End(address, workload)
+
+
+def _likely(region: Intervals) -> int:
+    """An address a person would believe in: not the very first of a block where there is another."""
+    low, high = region[0]
+    return low + 1 if high > low else low

@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Policy tests: sentences about single pairs that every version must satisfy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..model import services as line
+from ..model.errors import MicrosegError
+from ..model.intervals import Intervals
+from ..model.policy import Policy, PolicyTest
+from .decide import Decider
+from .explain import explain, find_target
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    test: PolicyTest
+    passes: bool
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "text": self.test.text,
+            "expect": self.test.expect,
+            "because": self.test.because,
+            "passes": self.passes,
+            "detail": self.detail,
+            "file": self.test.place.file,
+            "line": self.test.place.line,
+        }
+
+
+def run_tests(policy: Policy, decider: Decider) -> list[TestResult]:
+    """`decider` must judge intent. An allow-test needs every pair of addresses, a deny-test none (DESIGN §3.11)."""
+    return [_run(test, decider) for test in policy.tests]
+
+
+def _run(test: PolicyTest, decider: Decider) -> TestResult:
+    try:
+        consumer, provider = find_target(decider, test.consumer), find_target(decider, test.provider)
+        for point in _points(test.services, decider):
+            answer = explain(decider, consumer, provider, point, line.show(((point, point),))[0])
+            if answer.verdict != test.expect:
+                return TestResult(test, False, f"{answer.service} is {answer.verdict}")
+    except MicrosegError as error:
+        return TestResult(test, False, error.message)
+    return TestResult(test, True)
+
+
+def _points(services: Intervals, decider: Decider) -> list[int]:
+    """One point of every stretch of the set that no rule and no failsafe divides."""
+    cuts = {
+        cut
+        for copies in decider.compiled.copies.values()
+        for copy in copies
+        for low, high in copy.artifact.services
+        for cut in (low, high + 1)
+    }
+    cuts |= {cut for item in decider.compiled.estate.service_addresses for low, _to in item.ports for cut in (low, low + 1)}
+    ordered = sorted(cuts)
+    points: list[int] = []
+    for low, high in services:
+        points.append(low)
+        points.extend(cut for cut in ordered if low < cut <= high)
+    return points

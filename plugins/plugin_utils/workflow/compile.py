@@ -1,0 +1,17 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""compile: policy and estate to the bundle."""
+
+from __future__ import annotations
+
+from ..model.bundle import Bundle
+from ..policy.bundling import make_bundle
+from ..policy.compile import Stage
+from .inputs import Inputs
+
+
+def compile_bundle(inputs: Inputs, stage: Stage = "active") -> Bundle:
+    """Raises Rejected for a policy in error."""
+    inputs.usable()
+    return make_bundle(inputs.policy, inputs.compiled(stage))

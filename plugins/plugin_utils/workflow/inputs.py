@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Inputs of every verb: policy documents and estate, read and joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Callable, Sequence
+
+from ..model.errors import Finding, Rejected
+from ..model.estate import Estate, InventoryHost
+from ..model.policy import Policy
+from ..policy.check import check_rules
+from ..policy.compile import Compiled, Stage, compile_policy
+from ..policy.documents import label_variables, load as load_documents
+from ..policy.estate_builder import build_estate
+
+#: Gives the inventory hosts, told which of their variables label rules refer to.
+Hosts = Callable[[frozenset[str]], Sequence[InventoryHost]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """`findings` are all of them, from documents, estate and rules; errors among them make the policy unusable."""
+
+    policy: Policy
+    estate: Estate
+    at: datetime
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    def usable(self) -> Inputs:
+        """Raises Rejected where a finding is an error."""
+        if self.errors:
+            raise Rejected(self.findings)
+        return self
+
+    @cached_property
+    def active(self) -> Compiled:
+        return compile_policy(self.policy, self.estate, "active")
+
+    @cached_property
+    def staged(self) -> Compiled:
+        return compile_policy(self.policy, self.estate, "staged")
+
+    def compiled(self, stage: Stage) -> Compiled:
+        return self.active if stage == "active" else self.staged
+
+
+def load(policy_dir: Path, hosts: Hosts, at: datetime | None = None) -> Inputs:
+    """Raises Rejected for documents or an estate that cannot be read at all; rule findings come back."""
+    policy, document_findings = load_documents(policy_dir)
+    return join(policy, document_findings, hosts(label_variables(policy)), at)
+
+
+def join(
+    policy: Policy, document_findings: Sequence[Finding], hosts: Sequence[InventoryHost], at: datetime | None
+) -> Inputs:
+    moment = at or datetime.now(timezone.utc)
+    estate, estate_findings = build_estate(policy, hosts, moment)
+    rule_findings = check_rules(policy, estate, moment)
+    return Inputs(policy, estate, moment, (*document_findings, *estate_findings, *rule_findings))

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""reach: the services every workload may use on every other one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from ..model import selectors
+from ..model.estate import Workload
+from ..model.labels import Truth
+from ..policy.compile import Stage
+from ..policy.decide import Decider
+from ..policy.reach import PairReach, Reach
+from .inputs import Inputs
+
+
+@dataclass(frozen=True)
+class ReachReport:
+    pairs: tuple[PairReach, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"pairs": [pair.to_dict() for pair in self.pairs]}
+
+
+def reach(
+    inputs: Inputs,
+    *,
+    consumers: str | None = None,
+    providers: str | None = None,
+    stage: Stage = "active",
+    with_failsafe: bool = False,
+) -> ReachReport:
+    """`consumers` and `providers`: a selector, or the name of one workload. Raises Rejected for a policy in error."""
+    inputs.usable()
+    decider = Decider(inputs.compiled(stage), inputs.at, failsafe=with_failsafe)
+    answers = Reach(decider)
+    return ReachReport(tuple(answers.pairs(_chooser(inputs, consumers), _chooser(inputs, providers))))
+
+
+def _chooser(inputs: Inputs, text: str | None) -> Callable[[Workload], bool]:
+    if text is None:
+        return lambda workload: True
+    if text in inputs.estate.workloads:
+        return lambda workload: workload.name == text
+    selector = selectors.parse(text)
+    return lambda workload: selector.matches(workload.labels, inputs.at) is Truth.YES
+
+
+
