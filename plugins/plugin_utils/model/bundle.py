@@ -9,8 +9,6 @@ stays small; the artifact of one point is put together on demand.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Iterator, Mapping
@@ -19,6 +17,7 @@ from .addresses import Family
 from .artifact import Artifact, DirectionPolicy, PeerSet
 from .estate import Modes
 from .intervals import Intervals
+from .sections import digest_of, manifest, sections
 
 FORMAT = 1
 
@@ -85,8 +84,9 @@ class Bundle:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the whole content; equal input gives an equal digest on any machine."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """Digest of the manifest over the whole content; equal input gives an equal digest on any machine."""
+        data = self.to_dict()
+        return digest_of(manifest(data, sections(data)))
 
     def to_dict(self) -> dict[str, Any]:
         return {
