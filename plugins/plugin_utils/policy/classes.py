@@ -10,10 +10,13 @@ intervals in which they match; there are few of them.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Iterable, Iterator, Mapping, Sequence
 
+from ..model.addresses import FAMILIES, Family, Prefix
 from ..model.estate import Estate, Modes, Workload
 from ..model.labels import Fact, Truth
 from ..model.selectors import Requirement, Selector
@@ -21,6 +24,8 @@ from ..model.selectors import Requirement, Selector
 #: A half-open interval of time; None is unbounded.
 Window = tuple[datetime | None, datetime | None]
 ALWAYS: Window = (None, None)
+_SET_BYTE = re.compile(rb"[^\x00]", re.DOTALL)
+_BITS_OF = tuple(tuple(offset for offset in range(8) if byte >> offset & 1) for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Classes:
                 self.of[member.name] = index
         self.everything = (1 << len(self.items)) - 1
         self._index()
+        self._addresses = {family: self._by_address(estate, family) for family in FAMILIES}
         self._known: dict[Selector, int] = {}
         self._resolved: dict[tuple[Selector, bool], tuple[tuple[Window, int], ...]] = {}
 
@@ -86,6 +92,16 @@ class Classes:
             for part in values.values():
                 bits |= part
             self._present[key] = bits
+
+    def _by_address(self, estate: Estate, family: Family) -> tuple[list[int], list[tuple[str, int]]]:
+        """Ascending address numbers, and beside each its zone and class."""
+        entries = sorted(
+            (address.number, address.zone, self.of[workload.name])
+            for workload in estate.workloads.values()
+            for address in workload.addresses
+            if address.family == family
+        )
+        return [number for number, _zone, _class in entries], [(zone, position) for _number, zone, position in entries]
 
     def last_known(self, selector: Selector) -> int:
         """Classes that match on last known values, as the match of scopes, modes and members does."""
@@ -129,6 +145,17 @@ class Classes:
         if always:
             yield ALWAYS, always
         yield from sorted(timed.items(), key=lambda pair: str(pair[0]))
+
+    def holding(self, prefixes: Iterable[Prefix]) -> int:
+        """Classes with a member that has an address in one of the prefixes; no zone means the member's own."""
+        found: set[int] = set()
+        for prefix in prefixes:
+            numbers, owners = self._addresses[prefix.family]
+            for index in range(bisect_left(numbers, prefix.low), bisect_right(numbers, prefix.high)):
+                zone, position = owners[index]
+                if prefix.zone is None or prefix.zone == zone:
+                    found.add(position)
+        return to_bits(sorted(found))
 
     def names(self, bits: int) -> Iterator[str]:
         for index in positions_of(bits):
@@ -175,11 +202,9 @@ def to_bits(indices: Sequence[int]) -> int:
 
 
 def positions_of(bits: int) -> Iterator[int]:
-    """Ascending positions of the set bits."""
-    base = 0
-    for byte in bits.to_bytes((bits.bit_length() + 7) // 8, "little"):
-        while byte:
-            low = byte & -byte
-            yield base + low.bit_length() - 1
-            byte ^= low
-        base += 8
+    """Ascending positions of the set bits; stretches of empty bytes cost next to nothing."""
+    data = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    for found in _SET_BYTE.finditer(data):
+        base = found.start() << 3
+        for offset in _BITS_OF[data[base >> 3]]:
+            yield base + offset

@@ -248,9 +248,9 @@ class _Builder:
         for window, bits in by_window.items():
             yield window, bits, None, None
         if prefixes:
-            rest = inside & ~by_window.get(ALWAYS, 0)
+            own_prefixes = tuple(sorted(set(prefixes), key=str))
+            rest = inside & ~by_window.get(ALWAYS, 0) & self.classes.holding(own_prefixes)
             if rest:
-                own_prefixes = tuple(sorted(set(prefixes), key=str))
                 yield ALWAYS, rest, (self.static(own_prefixes),), own_prefixes
 
     def _peers(self, far: Iterable[Element], deny: bool) -> Iterator[_Peers]:

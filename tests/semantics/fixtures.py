@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The cases of cases.yml as plain documents and inventory hosts, and as inputs of the product."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import (
+    EnforcementPoint,
+    InventoryHost,
+    ObservedAddress,
+)
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.labels import Fact
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.documents import loads
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import Inputs, join
+
+CASES = Path(__file__).with_name("cases.yml")
+SHORTHAND = {
+    "SHOP": {"scope": "shop-prod", "match": {"app": "shop", "env": "prod"}, "owners": ["t"]},
+    "ESTATE": {"scope": "estate", "estate": True, "match": {}, "owners": ["s"]},
+}
+NOW = dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.timezone.utc)
+
+
+@dataclass
+class Question:
+    consumer: str
+    provider: str
+    service: str
+    answer: str
+    options: dict[str, Any]
+
+    @property
+    def at(self) -> dt.datetime:
+        text = self.options.get("at")
+        return dt.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else NOW
+
+
+@dataclass
+class Case:
+    id: str
+    sentences: list[int]
+    documents: list[dict[str, Any]]
+    hosts: dict[str, dict[str, Any]]
+    questions: list[Question] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] | None = None
+    tests: list[tuple[dict[str, str], str]] = field(default_factory=list)
+    guardrails: dict[str, str] = field(default_factory=dict)
+
+    def inputs(self, at: dt.datetime = NOW) -> Inputs:
+        return inputs_of(self.documents, self.hosts, at)
+
+    def reference(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """What the brute-force evaluator reads."""
+        return self.documents, self.hosts
+
+
+def load_cases() -> list[Case]:
+    data = yaml.safe_load(CASES.read_text(encoding="utf-8"))
+    return [_case(data["common"], item) for item in data["cases"]]
+
+
+def _case(common: dict[str, Any], item: dict[str, Any]) -> Case:
+    documents: list[dict[str, Any]] = []
+    scopes: dict[str, dict[str, Any]] = {}
+    for written in item["policy"]:
+        word = next((word for word in SHORTHAND if word in written), None)
+        if word is None:
+            documents.append(dict(written))
+            continue
+        scope = scopes.setdefault(word, {**SHORTHAND[word], "rulesets": []})
+        scope["rulesets"].append(
+            {
+                "name": written.get("name", f"set-{len(scope['rulesets']) + 1}"),
+                "tier": written.get("tier", "application"),
+                "stage": written.get("stage", "active"),
+                "rules": written[word],
+            }
+        )
+    documents.extend(scopes.values())
+    given = {key for document in documents for key in document}
+    for sort in ("settings", "services", "ip_lists"):
+        if sort not in given:
+            documents.append({sort: common[sort]})
+    workloads = {**common["workloads"], **item.get("workloads", {})}
+    hosts = {name: value for name, value in workloads.items() if value.get("managed", True)}
+    unmanaged = [
+        {"name": name, **{key: part for key, part in value.items() if key != "managed"}}
+        for name, value in workloads.items()
+        if not value.get("managed", True)
+    ]
+    if unmanaged:
+        documents.append({"workloads": unmanaged})
+    if "modes" not in given:
+        modes = []
+        for name in hosts:
+            mode = item.get("modes", {}).get(name, "full")
+            modes.append({"match": {"workload": name}, **(mode if isinstance(mode, dict) else {"mode": mode})})
+        documents.append({"modes": modes})
+    tests = [(test, outcome) for test, outcome in item.get("tests", [])]
+    if tests:
+        documents.append({"tests": [test for test, _outcome in tests]})
+    return Case(
+        id=item["id"],
+        sentences=item["s"],
+        documents=documents,
+        hosts=hosts,
+        questions=[_question(entry) for entry in item["ask"]],
+        errors=item.get("errors", []),
+        warnings=item.get("warnings"),
+        tests=tests,
+        guardrails=item.get("guardrails", {}),
+    )
+
+
+def _question(entry: list[Any]) -> Question:
+    sentence, answer, *options = entry
+    ends, service = sentence.rsplit(" ", 1)
+    consumer, provider = ends.split(" -> ")
+    return Question(consumer, provider, service, answer, options[0] if options else {})
+
+
+def inputs_of(documents: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], at: dt.datetime = NOW) -> Inputs:
+    """Through the real parser: the documents are written as YAML first."""
+    text = yaml.safe_dump_all(documents, sort_keys=False)
+    policy, findings = loads({"case.yml": text})
+    return join(policy, findings, [inventory_host(name, value) for name, value in hosts.items()], at)
+
+
+def inventory_host(name: str, value: dict[str, Any]) -> InventoryHost:
+    return InventoryHost(
+        name=name,
+        labels={key: _fact(fact) for key, fact in value.get("labels", {}).items()},
+        addresses=tuple(ObservedAddress(text, "microseg_addresses") for text in value["addresses"]),
+        zone=value.get("zone", ""),
+        shared=value.get("shared", False),
+        enforcement=(EnforcementPoint(name, "nftables"),),
+    )
+
+
+def _fact(value: Any) -> Fact:
+    if isinstance(value, dict):
+        expires = value.get("expires")
+        moment = dt.datetime.fromisoformat(expires.replace("Z", "+00:00")) if expires else None
+        return Fact(str(value["value"]), value.get("source", "inventory"), moment)
+    return Fact(str(value))
