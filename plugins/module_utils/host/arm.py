@@ -142,15 +142,15 @@ def _target(machine: Machine, wish: Wish, now: Now) -> Tuple[Optional[str], Any]
 
 def _already_confirmed(wish: Wish, now: Now) -> bool:
     if wish.policy is None:
-        return now.confirmed is None and now.record["epoch"] == 0
+        return False  # a removal also has files to remove, by its confirmation
     return now.confirmed is not None and now.confirmed.policy.text_digest == wish.policy.text_digest
 
 
 def _keep(machine: Machine, wish: Wish, now: Now) -> Dict[str, Any]:
     """The policy is there and confirmed: at most the membership moves, or the record learns newer names for it."""
     policy = wish.policy
-    if policy is None or now.confirmed is None:
-        return _result(machine, now, changed=False, hash=now.hash)
+    assert policy is not None
+    assert now.confirmed is not None
     live = members(now.listing)
     moved = live != policy.members
     names = {

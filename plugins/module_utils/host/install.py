@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Put this package on the host, for the watchdog, the boot units and local administrators.
 
-The source comes from the loader of the running code, which also works inside the archive a module travels in. Every
-file of the package must therefore be imported by some file of it, or the archive would not carry it.
+The source comes from the loader of the running code, which also works inside the archive a module travels in. That
+archive carries only what is imported, so `sources` imports the program, which imports all of ``FILES``. What only
+modules need (facts, connections) stays away.
 """
 
 from __future__ import annotations
