@@ -79,10 +79,15 @@ def _observed(variables: Variables) -> list[ObservedAddress]:
     ):
         if report is None:
             continue
-        if not isinstance(report, dict) or not isinstance(report.get("addresses", []), list):
+        if not isinstance(report, dict):
             raise _bad(variables, name, "is not {addresses: [...], observed_at: TIME}")
         seen = _moment(report.get("observed_at"), variables, name)
-        texts = [entry.get("address") if isinstance(entry, dict) else entry for entry in report.get("addresses", [])]
+        texts: list[Any] = []
+        for key in ("addresses", "ipv4", "ipv6"):  # the last two are how workload_facts reports
+            listed = report.get(key, [])
+            if not isinstance(listed, list):
+                raise _bad(variables, name, f"has {key}, which is not a list")
+            texts.extend(entry.get("address") if isinstance(entry, dict) else entry for entry in listed)
         found = [ObservedAddress(text, name, seen) for text in _usable(texts)]
         if found:
             return found

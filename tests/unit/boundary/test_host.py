@@ -180,10 +180,9 @@ class TestFacts:
         assert found[0].seen == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     def test_of_workload_facts_come_first(self, cached: Read) -> None:
-        observed = {"microseg": {"addresses": ["10.2.0.1"], "observed_at": 1767323045}}
-        self.write({**FACTS, **observed})
+        self.write({**FACTS, "microseg": {"ipv4": ["10.2.0.1"], "ipv6": ["2001:db8::7"], "hostname": "web-1"}})
 
-        assert [address.text for address in host(cached, "{}").addresses] == ["10.2.0.1"]
+        assert [address.text for address in host(cached, "{}").addresses] == ["10.2.0.1", "2001:db8::7"]
 
     def test_say_that_a_host_is_no_linux(self, cached: Read) -> None:
         self.write({"ansible_system": "Win32NT"})
