@@ -10,9 +10,10 @@ Kubernetes (`app=shop,env in (prod,stage),!legacy`). As there, `notin` and `!=` 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Iterable, Literal, Mapping
+from typing import Any, Literal
 
 from .errors import NOWHERE, Place, PolicyError
 from .labels import Fact, Labels, Truth
@@ -26,6 +27,8 @@ _TERM = re.compile(
     rf"|(?P<key>{_KEY})\s*(?:(?P<op>==|=|!=)\s*(?P<value>{_VALUE})"
     rf"|\s(?P<set_op>in|notin)\s*\((?P<values>[^()]*)\))?)$"
 )
+#: What would make the printed form of one selector that of another.
+_SYNTAX = re.compile(r"[,=!()*\x00-\x1f\x7f]|^\s|\s$")
 #: Words of the peer grammar; they cannot be label keys.
 RESERVED_KEYS = frozenset({"workload", "ip_list", "cidr", "zone", "fqdn", "users", "scope", "all-workloads", "any"})
 
@@ -157,6 +160,8 @@ def _scalar(value: Any, where: Place) -> str:
     text = str(value)
     if not text:
         raise _bad(value, "empty text is not a label value", where)
+    if _SYNTAX.search(text):
+        raise _bad(value, "label keys and values have no , = ! ( ) * and no blank at either end", where)
     return text
 
 
@@ -170,7 +175,8 @@ def _parse_string(text: str, where: Place) -> Iterable[Requirement]:
         elif found["op"]:
             yield Requirement(found["key"], "notin" if found["op"] == "!=" else "in", (found["value"],))
         elif found["set_op"]:
-            values = tuple(sorted({value.strip() for value in found["values"].split(",") if value.strip()}))
+            written = {value.strip() for value in found["values"].split(",") if value.strip()}
+            values = tuple(sorted(_scalar(value, where) for value in written))
             if not values:
                 raise _bad(text, f"{term.strip()!r} lists no value", where)
             yield Requirement(found["key"], "in" if found["set_op"] == "in" else "notin", values)
