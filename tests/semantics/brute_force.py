@@ -384,10 +384,14 @@ class BruteForce:
         for member in self.members(service):
             address = member["addresses"][0]
             ingress = self.side("ingress", member, address, consumer, source, ports[point], at, stage, intent=intent)
+            verdict = "allowed" if egress[0] == ingress[0] == "allowed" else "denied"
+            if service.get("source") == "rewritten" and egress[0] == "allowed":
+                seen = self.side("ingress", member, address, None, target, ports[point], at, stage, intent=intent)
+                verdict = verdict if seen[0] == ingress[0] else "unknown"
             yield (
                 member["name"],
                 {
-                    "verdict": "allowed" if egress[0] == ingress[0] == "allowed" else "denied",
+                    "verdict": verdict,
                     "egress": egress[1],
                     "ingress": ingress[1],
                     "one_sided": "unenforced" in (egress[1], ingress[1]),

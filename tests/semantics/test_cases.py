@@ -51,7 +51,7 @@ def asserted(question: Question, verdict: str, egress: str, ingress: str, one_si
         assert one_sided == question.options["one_sided"]
 
 
-@pytest.mark.parametrize(("case", "question"), questions())
+@pytest.mark.parametrize(("case", "question"), list(questions()))
 def test_the_brute_force_evaluator_says_what_the_case_says(case: Case, question: Question) -> None:
     reference = BruteForce(*case.reference())
     stage = question.options.get("stage", "active")
@@ -67,7 +67,7 @@ def test_the_brute_force_evaluator_says_what_the_case_says(case: Case, question:
             assert intent["verdict"] == question.options["would"]
 
 
-@pytest.mark.parametrize(("case", "question"), questions())
+@pytest.mark.parametrize(("case", "question"), list(questions()))
 def test_explain_says_what_the_case_says(case: Case, question: Question) -> None:
     inputs = case.inputs(question.at)
     assert not inputs.errors

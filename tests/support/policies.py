@@ -141,7 +141,7 @@ class _Maker:
                     "name": f"set-{number}",
                     "tier": tier,
                     "stage": self.random.choice(["active"] * 6 + ["staged", "retiring", "draft"]),
-                    "rules": [self._rule(estate) for _ in range(self.random.randint(1, 4))],
+                    "rules": [self._rule(estate, match) for _ in range(self.random.randint(1, 4))],
                 }
             )
         scope: dict[str, Any] = {"scope": name, "match": match, "owners": ["team"], "rulesets": rulesets}
@@ -149,13 +149,13 @@ class _Maker:
             scope["estate"] = True
         return scope
 
-    def _rule(self, estate: bool) -> dict[str, Any]:
+    def _rule(self, estate: bool, match: Any) -> dict[str, Any]:
         action = self.random.choice(["allow"] * 6 + ["deny"] * 3 + (["pass"] * 2 if estate else []))
         self.next_rule += 1
         sides = [self._side(estate, action, provider) for provider in (False, True)]
         if not estate:
             inside = self.random.choice([0, 1])
-            sides[inside] = self._inside_side(action)
+            sides[inside] = self._inside_side(action, [key for key in LABELS if key not in match])
         rule = {
             "id": f"r{self.next_rule}",
             "from": sides[0],
@@ -171,8 +171,9 @@ class _Maker:
             rule["expires"] = self.random.choice(["2026-11-30", "2026-12-31", *MOMENTS])
         return rule
 
-    def _inside_side(self, action: str) -> Any:
-        element = self.random.choice(["scope", self._selector(action, ["role", "posture"]), self._selector(action, ["role"])])
+    def _inside_side(self, action: str, free: list[str]) -> Any:
+        """Elements that lie inside the scope: its word, or selectors on keys its match does not mention."""
+        element = self.random.choice(["scope", self._selector(action, free), self._selector(action, free)])
         return element if self.chance(0.7) else [element, self._selector(action, ["posture"])]
 
     def _side(self, estate: bool, action: str, provider: bool) -> Any:

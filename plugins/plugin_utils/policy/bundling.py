@@ -12,7 +12,7 @@ from typing import Iterator
 from ..model.addresses import FAMILIES, Family
 from ..model.artifact import ArtifactRule, DirectionPolicy, PeerSet
 from ..model.bundle import Bundle, PointEntry, WorkloadEntry
-from ..model.estate import DIRECTIONS, Direction, EnforcementPoint, Mode, Workload
+from ..model.estate import DIRECTIONS, Direction, EnforcementPoint, Estate, Mode, Workload
 from ..model.intervals import Intervals, normalised
 from ..model.policy import Policy
 from .compile import Compiled
@@ -24,16 +24,7 @@ def make_bundle(policy: Policy, compiled: Compiled) -> Bundle:
     """Equal input gives an equal bundle. Only managed workloads with an address have entries."""
     shared = _Policies(compiled)
     points: dict[str, PointEntry] = {}
-    workloads: dict[str, WorkloadEntry] = {}
     for name, workload in compiled.estate.workloads.items():
-        workloads[name] = WorkloadEntry(
-            labels=last_known(workload.labels),
-            addresses=tuple((address.family, address.number) for address in workload.addresses),
-            zone=workload.zone,
-            managed=workload.managed,
-            modes=workload.modes,
-            weight=weight_of(policy, workload),
-        )
         if not workload.managed or not workload.addresses:
             continue
         for point in workload.enforcement:
@@ -52,8 +43,23 @@ def make_bundle(policy: Policy, compiled: Compiled) -> Bundle:
         points={name: points[name] for name in sorted(points)},
         policies=shared.policies,
         sets=PeerSets(compiled),
-        workloads=workloads,
+        workloads=workload_entries(policy, compiled.estate),
     )
+
+
+def workload_entries(policy: Policy, estate: Estate) -> dict[str, WorkloadEntry]:
+    """What reports need to speak about workloads in label words."""
+    return {
+        name: WorkloadEntry(
+            labels=last_known(workload.labels),
+            addresses=tuple((address.family, address.number) for address in workload.addresses),
+            zone=workload.zone,
+            managed=workload.managed,
+            modes=workload.modes,
+            weight=weight_of(policy, workload),
+        )
+        for name, workload in estate.workloads.items()
+    }
 
 
 class PeerSets(Mapping[str, PeerSet]):

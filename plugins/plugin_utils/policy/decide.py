@@ -9,7 +9,7 @@ connection is allowed iff both allow (DESIGN §3.1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -26,8 +26,14 @@ DecidedBy = Literal["rule", "mode", "failsafe", "unenforced"]
 
 @dataclass(frozen=True, slots=True)
 class End:
+    """Compared by address and the workload's name; names are unique in an estate."""
+
     address: Address
-    workload: Workload | None = None
+    workload: Workload | None = field(default=None, compare=False)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", "" if self.workload is None else self.workload.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,8 @@ def _addresses_match(copy: Copy, own: End, peer: End, peer_class: int, zone: str
         return False
     if copy.artifact.peers is None or (peer_class >= 0 and copy.peer_bits >> peer_class & 1):
         return True
+    if copy.artifact.tier == FAILSAFE:  # controllers are recognised in every zone: nobody may be locked out
+        zone = peer.address.zone
     return any(prefix.holds(peer.address, zone) for prefix in copy.peer_prefixes)
 
 

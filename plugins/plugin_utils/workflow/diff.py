@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""diff: what changes for packets between two policy revisions, with or without an inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..model.addresses import cidrs
+from ..model.intervals import Intervals, normalised, union
+from ..model.lifting import Lifter
+from ..model.policy import Policy
+from ..policy.bundling import workload_entries
+from ..policy.combinations import combinations, selectors_of, synthetic_estate
+from ..policy.compile import Stage, compile_policy
+from ..policy.decide import Decider, End
+from ..policy.difference import PolicyDifference, compare_policies
+from ..policy.documents import load as load_documents
+from ..policy.ends import Group
+from ..policy.resolve import resolve
+from .inputs import Hosts, load
+
+
+@dataclass(frozen=True)
+class DiffReport:
+    """`basis`: the modes of an inventory as they are, or every label combination as intent."""
+
+    difference: PolicyDifference
+    basis: str
+    only_before: tuple[str, ...] = ()
+    only_after: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.difference.to_dict(),
+            "basis": self.basis,
+            "workloads_only_before": list(self.only_before),
+            "workloads_only_after": list(self.only_after),
+        }
+
+
+def diff(
+    before: Path, after: Path, hosts: Hosts | None = None, *, stage: Stage = "active", at: datetime | None = None
+) -> DiffReport:
+    """`before` and `after` are policy directories. With `hosts` packets are judged as enforced by today's modes;
+    without, by intent (every side in full mode), over every label combination the two policies tell apart.
+
+    Raises Rejected for a policy in error, PolicyError (E-TOO-MANY-CLASSES).
+    """
+    if hosts is None:
+        return _without_inventory(before, after, stage, at or datetime.now(timezone.utc))
+    old, new = load(before, hosts, at).usable(), load(after, hosts, at).usable()
+    lifter = Lifter(workload_entries(new.policy, new.estate))
+    difference = compare_policies(
+        Decider(old.compiled(stage), old.at),
+        Decider(new.compiled(stage), new.at),
+        lambda groups: _in_labels(groups, lifter),
+        _name,
+    )
+    return DiffReport(
+        difference,
+        "inventory",
+        tuple(sorted(set(old.estate.workloads) - set(new.estate.workloads))),
+        tuple(sorted(set(new.estate.workloads) - set(old.estate.workloads))),
+    )
+
+
+def _in_labels(groups: list[Group], lifter: Lifter) -> str:
+    """Whole workloads in label words, single addresses of others, and regions outside as blocks."""
+    texts: list[str] = []
+    by_zone: dict[str, list[tuple[int, int]]] = {}
+    for group in groups:
+        for end in group.ends:
+            by_zone.setdefault(end.address.zone, []).append((end.address.number, end.address.number))
+    for zone, numbers in sorted(by_zone.items()):
+        texts.append(lifter.say(zone, groups[0].family, normalised(numbers)))
+    outside = _regions(groups)
+    if outside:
+        texts.append(lifter.outside("", groups[0].family, outside))
+    return " | ".join(texts)
+
+
+def _regions(groups: list[Group]) -> Intervals:
+    region: Intervals = ()
+    for group in groups:
+        region = union(region, group.region)
+    return region
+
+
+def _without_inventory(before: Path, after: Path, stage: Stage, at: datetime) -> DiffReport:
+    policies = [load_documents(path)[0] for path in (before, after)]
+    rules = [item for policy in policies for item in resolve(policy, {})[0]]
+    elements = [element for item in rules for element in (*item.consumers, *item.providers)]
+    named = {element.name for element in elements if element.kind == "workload"}
+    prefixes = [prefix for element in elements for prefix in element.prefixes]
+    classes = combinations(selectors_of(rules, policies))
+
+    def decider(policy: Policy) -> Decider:
+        estate = synthetic_estate(classes, named, prefixes, policy)
+        return Decider(compile_policy(policy, estate, stage), at, intent=True)
+
+    old, new = map(decider, policies)
+    return DiffReport(compare_policies(old, new, _in_combinations, _combination), "label combinations")
+
+
+def _in_combinations(groups: list[Group]) -> str:
+    texts = sorted({_combination(group.representative) for group in groups if group.ends})
+    outside = _regions(groups)
+    if outside:
+        texts.append(",".join(cidrs(groups[0].family, outside)[:8]) + " outside the estate")
+    return " | ".join(texts)
+
+
+def _combination(end: End) -> str:
+    """A class by its labels; where written addresses tell ends apart, with the address."""
+    if end.workload is None:
+        return str(end.address)
+    labels = ",".join(f"{key}={fact.value}" for key, fact in sorted(end.workload.labels.items()))
+    text = labels or (end.workload.name if not end.workload.name.startswith("class-") else "(no labels)")
+    several = len(end.workload.of_family(end.address.family)) > 1
+    return f"{text} at {end.address}" if several else text
+
+
+def _name(end: End) -> str:
+    return end.workload.name if end.workload is not None else str(end.address)
