@@ -108,6 +108,7 @@ def schema() -> dict[str, Any]:
     made = TypeAdapter(ScopeWords | SharedWords).json_schema(by_alias=True)
     made["$defs"].update(SHAPES)
     linked: dict[str, Any] = _linked(made)
+    linked["$defs"] = {_public(name): linked["$defs"][name] for name in sorted(linked["$defs"], key=_public)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Policy document of bulkhead.microseg",
@@ -126,13 +127,19 @@ def _linked(value: Any) -> Any:
     }
     if "$shape" in value:
         result["$ref"] = f"#/$defs/{value['$shape']}"
+    elif isinstance(result.get("$ref"), str):
+        result["$ref"] = _public(result["$ref"])
     return result
+
+
+def _public(name: str) -> str:
+    return name.removesuffix("Words")
 
 
 def words_at(model: str, path: tuple[Any, ...]) -> tuple[str, ...]:
     """The keys that are valid in the mapping at this path of a document."""
     definitions = schema()["$defs"]
-    node: dict[str, Any] = definitions[model]
+    node: dict[str, Any] = definitions[_public(model)]
     for step in path:
         if isinstance(step, int):
             node = node.get("items", {})

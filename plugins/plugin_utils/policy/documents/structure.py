@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from ...model.errors import Place
 from .nodes import Spot
 from .problems import Problems, nearest
-from .schema import words_at
 from .words import Words
 
 Model = TypeVar("Model", bound=Words)
@@ -77,6 +76,8 @@ def validated(model: type[Model], data: Any, spot: Spot, problems: Problems) -> 
 
 
 def _report(model: type[Words], detail: dict[str, Any], spot: Spot, problems: Problems) -> None:
+    from .schema import words_at  # made for hints only
+
     path = tuple(detail["loc"])
     kind: str = detail["type"]
     about_key = bool(path) and path[-1] == "[key]"
@@ -184,6 +185,8 @@ def _take_out(paths: Iterable[tuple[_Step, ...]], data: Any, spot: Spot) -> None
 
 
 def unusable(problems: Problems, place: Place) -> None:
+    from .schema import words_at
+
     problems.error(
         "E-VALUE",
         "a policy document is a mapping.",
