@@ -16,15 +16,14 @@ from ansible.inventory.manager import InventoryManager
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecretsContext
-from ansible.plugins.loader import init_plugin_loader
 from ansible.utils import vars as ansible_vars
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
 from ..model.errors import EstateError
 from .errors import one_line
 from .inventory import Inventory, unread_sources
+from .loader import use_collections
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,7 @@ def open_inventory(sources: Sources) -> Inventory:
     Variables beside a playbook (its group_vars) do not count, as they do not for the playbooks of this collection.
     """
     with _ansible_errors():
-        if AnsibleCollectionConfig.collection_finder is None:
-            init_plugin_loader()
+        use_collections()
         context.CLIARGS = ImmutableDict(extra_vars=sources.extra_vars)
         ansible_vars.load_extra_vars.extra_vars = None  # Ansible keeps those of the first inventory of a process
         loader = DataLoader()
@@ -70,7 +68,7 @@ def _open_vault(loader: DataLoader, sources: Sources) -> None:
             auto_prompt=False,
             initialize_context=False,
         )
-    except AnsibleError as error:
+    except (AnsibleError, EOFError) as error:
         raise EstateError("E-VAULT", f"the vault password cannot be read: {one_line(error)}") from None
     loader.set_vault_secrets(secrets)
     current = VaultSecretsContext.current(optional=True)

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The command line `microseg`. Here is what it looks like; what the verbs do is imported when one runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .job import Job
+from .options import (
+    AtOption,
+    ExtraVarsOption,
+    Format,
+    FormatOption,
+    InventoryOption,
+    PolicyOption,
+    StageOption,
+    VaultIdOption,
+    VaultPasswordFileOption,
+)
+
+app = typer.Typer(
+    name="microseg",
+    help="Microsegmentation as code. Exit codes: 0 in order, 1 findings, 2 could not do the job.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+POLICY = Path("policy")
+STORE = Path(".microseg")
+
+
+@app.command()
+def check(
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    as_enforced: Annotated[
+        bool, typer.Option("--as-enforced", help="Judge guardrails and tests by today's modes instead of intent.")
+    ] = False,
+    format: FormatOption = "table",  # noqa: A002
+) -> None:
+    """Check documents, estate and rules; judge guardrails; run policy tests."""
+    from . import policy_verbs
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    raise typer.Exit(job.run(lambda: policy_verbs.check(job, as_enforced)))
+
+
+@app.command()
+def reach(
+    consumers: Annotated[
+        str | None, typer.Option("--from", metavar="WHO", help="Only these consumers: a workload or a selector.")
+    ] = None,
+    providers: Annotated[
+        str | None, typer.Option("--to", metavar="WHO", help="Only these providers: a workload or a selector.")
+    ] = None,
+    stage: StageOption = "active",
+    with_failsafe: Annotated[
+        bool, typer.Option("--with-failsafe", help="Count what only the failsafe allows.")
+    ] = False,
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: FormatOption = "table",  # noqa: A002
+) -> None:
+    """List which services every workload may use on every other one."""
+    from . import policy_verbs
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    raise typer.Exit(job.run(lambda: policy_verbs.reach(job, consumers, providers, stage, with_failsafe)))
+
+
+@app.command()
+def explain(
+    consumer: Annotated[str, typer.Argument(metavar="FROM", help="Workload or IP address.")],
+    provider: Annotated[str, typer.Argument(metavar="TO", help="Workload, service address or IP address.")],
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="tcp/443, icmp/8, or a named service.")],
+    stage: StageOption = "active",
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: FormatOption = "table",  # noqa: A002
+) -> None:
+    """Say whether FROM may open SERVICE to TO, and who decides."""
+    from . import policy_verbs
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    raise typer.Exit(job.run(lambda: policy_verbs.explain(job, consumer, provider, service, stage)))
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="Policy directory before the change.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="Policy directory after the change.")],
+    stage: StageOption = "active",
+    inventory: InventoryOption = None,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: FormatOption = "table",  # noqa: A002
+) -> None:
+    """Say which packets two policies treat differently; without -i over every label combination."""
+    from . import policy_verbs
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, at=at)
+    raise typer.Exit(job.run(lambda: policy_verbs.diff(job, before, after, stage)))
+
+
+@app.command()
+def doctor(
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    format: FormatOption = "table",  # noqa: A002
+) -> None:
+    """Look at the installation, the inventory and the policy, and say what would stop the other verbs."""
+    from . import health
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy)
+    raise typer.Exit(job.run(lambda: health.doctor(job)))
+
+
+@app.command()
+def version(format: FormatOption = "table") -> None:  # noqa: A002
+    """Print the version."""
+    from . import health
+
+    job = Job(format=format)
+    raise typer.Exit(job.run(health.version))
+
+
+def _job(
+    format: Format,  # noqa: A002
+    inventory: list[str] | None,
+    extra_vars: list[str] | None,
+    vault_id: list[str] | None,
+    vault_password_file: list[str] | None,
+    **options: Any,
+) -> Job:
+    return Job(
+        format=format,
+        inventories=tuple(inventory or ()),
+        extra_vars=tuple(extra_vars or ()),
+        vault_ids=tuple(vault_id or ()),
+        vault_password_files=tuple(vault_password_file or ()),
+        **options,
+    )
+
+
+def run() -> None:
+    """The console script. Nothing but 0, 1, 2 and 130 comes out of it."""
+    try:
+        app(prog_name="microseg")
+    except Exception as error:
+        sys.exit(Job().fault(error))
+
+
+if __name__ == "__main__":
+    run()

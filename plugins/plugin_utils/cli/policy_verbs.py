@@ -1,0 +1,181 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""check, reach, explain, diff: the verbs that need the policy and the inventory, and nothing live."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .job import FINDINGS, OK, Answer, Job
+from .screen import ROWS, Screen, plural, shortened
+
+if TYPE_CHECKING:
+    from ..workflow.check import CheckReport
+    from .options import Stage
+
+
+def check(job: Job, as_enforced: bool) -> Answer:
+    from ..workflow.check import check as run
+
+    report = run(job.inputs(), as_enforced)
+    return Answer(report.to_dict(), lambda: _check_screen(job, report), OK if report.ok else FINDINGS)
+
+
+def _check_screen(job: Job, report: CheckReport) -> str:
+    screen = Screen()
+    severities = Counter(finding.severity for finding in report.findings)
+    screen.line(
+        f"CHECK  {job.policy}  {plural(report.rules, 'rule')}  {plural(report.workloads, 'workload')}",
+        "IN ORDER" if report.ok else plural(severities["error"], "error").upper(),
+    )
+    screen.rows(
+        [
+            ("guardrails", _share([item.outcome == "holds" for item in report.guardrails], "hold")),
+            ("tests", _share([item.passes for item in report.tests], "pass")),
+            ("findings", f"{plural(severities['error'], 'error')}, {plural(severities['warning'], 'warning')}"),
+        ]
+    )
+    screen.findings(report.findings)
+    if report.ok:
+        screen.next(job.command("reach"))
+    else:
+        screen.next(f"correct the errors, then: {job.command('check')}")
+    return screen.text()
+
+
+def _share(results: list[bool], word: str) -> str:
+    return f"{sum(results)} of {len(results)} {word}" if results else "none"
+
+
+def reach(job: Job, consumers: str | None, providers: str | None, stage: Stage, with_failsafe: bool) -> Answer:
+    from ..workflow.reach import reach as run
+
+    report = run(job.inputs(), consumers=consumers, providers=providers, stage=stage, with_failsafe=with_failsafe)
+    data = report.to_dict()
+    return Answer(data, lambda: _reach_screen(job, data["pairs"], stage))
+
+
+def _reach_screen(job: Job, pairs: list[dict[str, Any]], stage: str) -> str:
+    screen = Screen()
+    opened = [pair for pair in pairs if pair["allowed"] or pair["unknown"]]
+    screen.line(f"REACH  {stage}  {plural(len(pairs), 'pair')}, {len(pairs) - len(opened):,} of them closed")
+    screen.rows(
+        (
+            f"{pair['from']} -> {pair['to']}",
+            pair["family"],
+            "one-sided" if pair["one_sided"] else "",
+            _services(pair),
+        )
+        for pair in opened
+    )
+    if opened:
+        first = opened[0]
+        service = (first["allowed"] or first["unknown"])[0]
+        service = "tcp/443" if service == "any" else service.split("-")[0]
+        screen.next(job.command("explain", first["from"], first["to"], service))
+    else:
+        screen.next(job.command("check"))
+    return screen.text()
+
+
+def _services(pair: dict[str, Any]) -> str:
+    unknown = f"  unknown: {' '.join(pair['unknown'])}" if pair["unknown"] else ""
+    mixed = "  (differs by address)" if pair["by_address"] else ""
+    return " ".join(pair["allowed"]) + unknown + mixed
+
+
+def explain(job: Job, consumer: str, provider: str, service: str, stage: Stage) -> Answer:
+    from ..workflow.explain import explain as run
+
+    data = run(job.inputs(), consumer, provider, service, stage=stage).to_dict()
+    return Answer(data, lambda: _explain_screen(job, data))
+
+
+def _explain_screen(job: Job, data: dict[str, Any]) -> str:
+    screen = Screen()
+    pairs = data["pairs"]
+    ends = f"{_end(data['from'], pairs, 'from')} -> {_end(data['to'], pairs, 'to')}"
+    screen.line(f"EXPLAIN  {ends}  {data['service']}", data["verdict"].upper())
+    screen.rows(
+        (side, data[key], data[side]["verdict"].upper(), _why(data[side]))
+        for side, key in (("egress", "from"), ("ingress", "to"))
+    )
+    for side in ("egress", "ingress"):
+        for rule in data["rules"][side]:
+            if not rule["decides"]:
+                name = rule["rule"].partition("@")[0]
+                screen.line(f"    {side} overruled: {rule['tier']}: {rule['action']} {name} ({rule['place']})")
+    if data["verdict"] in ("mixed", "unknown") or len(pairs) > 1:
+        screen.rows(
+            (f"{pair['from']} -> {pair['to']}", pair["member"], pair["verdict"], pair["reason"]) for pair in pairs
+        )
+    if data["reason"]:
+        screen.line(f"  {data['reason']}")
+    one_sided = "     one-sided: an end enforces nothing" if data["one_sided"] else ""
+    screen.line(f"  in full: {data['would']}     with staged: {data['with_staged']}{one_sided}")
+    screen.next(_after_explain(job, data))
+    return screen.text()
+
+
+def _end(name: str, pairs: list[dict[str, Any]], key: str) -> str:
+    addresses = {pair[key] for pair in pairs}
+    return f"{name} {addresses.pop()}" if len(addresses) == 1 and name not in addresses else name
+
+
+def _why(side: dict[str, Any]) -> str:
+    decided = side["decided_by"]
+    place = f" ({side['file']}:{side['line']})" if side["file"] else ""
+    if decided == "rule":
+        said = f"{side['tier']}: {side['action']} {side['rule']}{place}"
+    elif decided == "mode":
+        said = f"mode {side['mode']}; no rule matches"
+    elif decided == "failsafe":
+        said = "failsafe: no policy can close it"
+    else:
+        said = "not enforced: idle, visibility, unmanaged or no enforcement point"
+    return f"{said}; {side['reason']}" if side["reason"] else said
+
+
+def _after_explain(job: Job, data: dict[str, Any]) -> str:
+    if data["verdict"] == "denied":
+        for side in ("ingress", "egress"):
+            decided = data[side]
+            if decided["verdict"] == "denied" and decided["file"]:
+                return f"read {decided['rule']} in {decided['file']}:{decided['line']}, then: {job.command('check')}"
+        return f"write a rule for {data['service']} into a scope of {data['to']}, then: {job.command('check')}"
+    return job.command("reach", "--to", data["to"])
+
+
+def diff(job: Job, before: Path, after: Path, stage: Stage) -> Answer:
+    """With an inventory the packets of its workloads, without one those of every label combination."""
+    from ..workflow.diff import diff as run
+
+    moment = job.moment()
+    hosts = job.inventory().hosts if job.inventories else None
+    data = run(before, after, hosts, stage=stage, at=moment).to_dict()
+    return Answer(data, lambda: _diff_screen(job, before, after, data))
+
+
+def _diff_screen(job: Job, before: Path, after: Path, data: dict[str, Any]) -> str:
+    screen = Screen()
+    changes = len(data["newly_allowed"]) + len(data["newly_denied"])
+    screen.line(f"DIFF  {before} -> {after}  judged by {data['basis']}", "" if changes else "NO CHANGE FOR PACKETS")
+    for key, heading in (("newly_denied", "NEWLY DENIED"), ("newly_allowed", "NEWLY ALLOWED")):
+        if not data[key]:
+            continue
+        screen.line(f"{heading}   {plural(sum(box['pairs'] for box in data[key]), 'pair')}")
+        for box in data[key][:ROWS]:
+            witness = box["witness"]
+            screen.line(
+                f"  {box['from']} -> {box['to']}", f"{box['family']} {shortened(' '.join(box['services']), 40)}"
+            )
+            screen.line(f"      {witness['from']} -> {witness['to']} {witness['service']}")
+        screen.more(len(data[key]))
+    for key, word in (("workloads_only_before", "gone"), ("workloads_only_after", "new")):
+        if data[key]:
+            screen.line(f"{word} workloads: {shortened(', '.join(data[key]), 80)}")
+    screen.next(job.command("check", "-p", str(after)))
+    return screen.text()

@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""check, reach, explain and diff on the command line: JSON for programs, screens for people, exit codes for CI."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .conftest import POLICY, Microseg
+
+VERBS = {
+    "check": ("check",),
+    "reach": ("reach",),
+    "explain": ("explain", "batch-1", "db-1", "postgresql"),
+    "diff": ("diff", "policy", "policy"),
+    "doctor": ("doctor",),
+}
+
+
+@pytest.mark.parametrize("words", VERBS.values(), ids=VERBS)
+def test_screens_fit_100_columns_and_end_with_the_next_command(microseg: Microseg, words: tuple[str, ...]) -> None:
+    result = microseg(*words)
+
+    assert result.code == 0
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[-1].startswith("Next   ")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("words", VERBS.values(), ids=VERBS)
+def test_json_is_all_there_is_on_stdout(microseg: Microseg, words: tuple[str, ...]) -> None:
+    assert isinstance(microseg(*words, "--format", "json").json, dict)
+
+
+class TestCheck:
+    def test_of_a_policy_in_order_is_0(self, microseg: Microseg) -> None:
+        result = microseg("check", "--format", "json")
+
+        assert result.code == 0
+        assert result.json["outcome"] == "ok"
+        assert [item["outcome"] for item in result.json["guardrails"]] == ["holds"]
+        assert [item["passes"] for item in result.json["tests"]] == [True, True]
+
+    def test_of_a_failing_test_is_1_and_names_file_and_line(self, microseg: Microseg, shop: Path) -> None:
+        (shop / "policy" / "more.yml").write_text('tests:\n  - {deny: "web-1 -> db-1 tcp/5432"}\n')
+
+        result = microseg("check", "--format", "json")
+
+        assert result.code == 1
+        finding = next(item for item in result.json["findings"] if item["code"] == "E-TEST")
+        assert finding["file"].endswith("more.yml")
+        assert (finding["line"], finding["severity"]) == (2, "error")
+
+    def test_of_bad_yaml_is_2_with_the_place_on_stderr(self, microseg: Microseg, shop: Path) -> None:
+        (shop / "policy" / "bad.yml").write_text("settings: {labels: [\n")
+
+        result = microseg("check")
+
+        assert result.code == 2
+        assert result.stdout == ""
+        assert "bad.yml" in result.stderr
+        assert result.stderr.startswith("E-")
+
+    def test_of_bad_yaml_in_json_has_the_findings_on_stdout_too(self, microseg: Microseg, shop: Path) -> None:
+        (shop / "policy" / "bad.yml").write_text("settings: {labels: [\n")
+
+        result = microseg("check", "--format", "json")
+
+        assert result.code == 2
+        assert result.json["outcome"] == "unable"
+        assert result.json["findings"][0]["file"].endswith("bad.yml")
+
+    def test_answers_for_the_moment_asked(self, microseg: Microseg, shop: Path) -> None:
+        (shop / "policy" / "all.yml").write_text(
+            POLICY.replace("services: [postgresql]}", "services: [postgresql], expires: 2026-06-30}")
+        )
+
+        assert microseg("check", "--at", "2026-06-30T12:00:00Z").code == 0
+        assert microseg("check", "--at", "2026-07-02T12:00:00Z").code == 1
+
+    @pytest.mark.parametrize("moment", ["soon", "2026-06-30T12:00:00"])
+    def test_refuses_a_moment_that_could_be_another(self, microseg: Microseg, moment: str) -> None:
+        result = microseg("check", "--at", moment)
+
+        assert result.code == 2
+        assert result.stderr.startswith("E-TIME")
+
+
+class TestReach:
+    def test_lists_pairs_with_what_is_allowed(self, microseg: Microseg) -> None:
+        pairs = microseg("reach", "--format", "json").json["pairs"]
+
+        opened = [pair for pair in pairs if pair["allowed"]]
+        assert set(opened[0]) == {"from", "to", "family", "allowed", "unknown", "by_address", "one_sided"}
+        assert [(pair["from"], pair["to"], pair["allowed"]) for pair in opened] == [("web-1", "db-1", ["tcp/5432"])]
+
+    def test_can_be_narrowed_to_some_ends(self, microseg: Microseg) -> None:
+        pairs = microseg("reach", "--from", "batch-1", "--to", "role=db", "--format", "json").json["pairs"]
+
+        assert [(pair["from"], pair["to"]) for pair in pairs] == [("batch-1", "db-1")]
+
+
+class TestExplain:
+    def test_names_the_rule_that_allows(self, microseg: Microseg) -> None:
+        answer = microseg("explain", "web-1", "db-1", "tcp/5432", "--format", "json").json
+
+        assert answer["verdict"] == "allowed"
+        assert answer["one_sided"] is False
+        for side in ("egress", "ingress"):
+            decided = answer[side]
+            assert (decided["decided_by"], decided["tier"], decided["rule"]) == ("rule", "application", "web-to-db")
+            assert (decided["ruleset"], decided["scope"]) == ("core", "shop")
+            assert decided["file"].endswith("all.yml")
+            assert decided["line"] > 0
+
+    def test_of_an_unknown_end_is_2_with_the_nearest_word(self, microseg: Microseg) -> None:
+        result = microseg("explain", "web-2", "db-1", "tcp/5432")
+
+        assert result.code == 2
+        assert "web-1" in result.stderr
+
+
+class TestDiff:
+    @pytest.fixture
+    def after(self, shop: Path) -> str:
+        shutil.copytree(shop / "policy", shop / "after")
+        (shop / "after" / "all.yml").write_text(POLICY.replace("[tcp/5432]}", "[tcp/5433]}"))
+        return "after"
+
+    def test_says_what_is_newly_allowed_and_denied(self, microseg: Microseg, after: str) -> None:
+        answer = microseg("diff", "policy", after, "--format", "json").json
+
+        assert [box["services"] for box in answer["newly_allowed"]] == [["tcp/5433"]]
+        assert [box["services"] for box in answer["newly_denied"]] == [["tcp/5432"]]
+
+    def test_needs_no_inventory(self, microseg: Microseg, after: str) -> None:
+        answer = microseg("diff", "policy", after, "--format", "json", inventory=False).json
+
+        assert answer["newly_denied"]
+
+    def test_shows_a_witness_on_the_screen(self, microseg: Microseg, after: str) -> None:
+        assert "web-1 -> db-1 tcp/5432" in microseg("diff", "policy", after).stdout
+
+
+def test_next_command_carries_the_sources_of_this_run(microseg: Microseg, shop: Path) -> None:
+    (shop / "policy").rename(shop / "rules")
+
+    assert "-i hosts.yml -e x=1 -p rules" in microseg("check", "-p", "rules", "-e", "x=1").stdout
