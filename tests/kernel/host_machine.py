@@ -42,7 +42,7 @@ def ruleset(port: int, policy: str = "drop") -> Ruleset:
     }}
     chain input {{
         type filter hook input priority 0; policy {policy};
-        ct state established accept
+        ct state established,related accept
         ip saddr @m4_web counter accept
         ip saddr @a4_office tcp dport 443 accept
         tcp dport {port} counter accept

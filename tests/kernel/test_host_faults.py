@@ -245,7 +245,7 @@ def test_break_glass_takes_a_pending_change_back_and_keeps_others_out(host: Test
     breakglass.open_host(host.machine, 5, "drill")
 
     assert host.record()["reverted"]["why"] == "break-glass: drill"
-    with pytest.raises(HostError, match="E-PENDING .* is opened by break-glass"):
+    with pytest.raises(HostError, match=r"E-PENDING .* is opened by break-glass"):
         host.arm(NEW, base=base)
 
 

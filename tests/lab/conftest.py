@@ -54,7 +54,7 @@ def make_lab(lab_ability: str, run_directory: pathlib.Path) -> Iterator[LabMaker
 
 @pytest.fixture(scope="session")
 def ansible_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment for ansible commands: nothing of the user's own configuration, nothing written to the home directory."""
+    """Environment for ansible commands: nothing of the user's own configuration, nothing in the home directory."""
     home = tmp_path_factory.mktemp("ansible")
     (home / "ansible.cfg").write_text("[defaults]\nforks = 8\nretry_files_enabled = false\nhost_key_checking = false\n")
     env = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}

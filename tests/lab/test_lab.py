@@ -182,13 +182,14 @@ def test_listeners_come_and_go(lab: Lab) -> None:
 
 
 def test_hosts_have_their_own_name_state_and_machine_id(lab: Lab) -> None:
-    script = "hostname; cat /etc/machine-id; mkdir -p /etc/microseg /var/lib/microseg /run/microseg; touch /etc/microseg/x /var/lib/microseg/x /run/microseg/x"
-    first, second = (lab.run(name, ["sh", "-c", script]).stdout.split() for name in ("web-1", "db-1"))
+    places = ["/etc/microseg", "/var/lib/microseg", "/run/microseg"]
+    script = "hostname; cat /etc/machine-id; for place; do mkdir -p $place; touch $place/x; done"
+    first, second = (lab.run(name, ["sh", "-c", script, "sh", *places]).stdout.split() for name in ("web-1", "db-1"))
     assert first[0] == "web-1"
     assert second[0] == "db-1"
     assert first[1] != second[1]
     assert not pathlib.Path("/etc/microseg/x").exists()
-    assert lab.run("printer", ["ls", "/etc/microseg", "/var/lib/microseg", "/run/microseg"], check=False).stdout == ""
+    assert lab.run("printer", ["ls", *places], check=False).stdout == ""
 
 
 def test_reboot_forgets_rules_and_processes_and_keeps_the_disk(lab: Lab) -> None:
@@ -406,7 +407,7 @@ def test_ordinary_user_can_use_it() -> None:
     """From root: the same as an ordinary user, who can read the lab and a Python, but nothing else of ours."""
     with tempfile.TemporaryDirectory(prefix="microseg-user-") as home:
         place = pathlib.Path(home)
-        for name in ("lab.py", "agent.py", "prober.py", "host.sh"):
+        for name in [path.name for path in PROGRAM.parent.glob("*.py")] + ["host.sh"]:
             (place / name).write_text((PROGRAM.parent / name).read_text())
         (place / "spec.json").write_text(json.dumps(SPEC))
         script = f"""

@@ -378,11 +378,12 @@ class BruteForce:
             return
         egress = self.side("egress", consumer, source, None, target, point, at, stage, intent=intent)
         ports = {service_point(key): service_point(value) for key, value in service["ports"].items()}
-        if point not in ports:
+        if point not in ports or not self.members(service):
             yield "", {"verdict": "denied", "egress": egress[1], "ingress": "mode", "one_sided": egress[1] == "unenforced"}
             return
         for member in self.members(service):
-            address = member["addresses"][0]
+            alike = [pair for pair in member["addresses"] if pair[1].version == target[1].version]
+            address = (alike or member["addresses"])[0]
             ingress = self.side("ingress", member, address, consumer, source, ports[point], at, stage, intent=intent)
             verdict = "allowed" if egress[0] == ingress[0] == "allowed" else "denied"
             if service.get("source") == "rewritten" and egress[0] == "allowed":

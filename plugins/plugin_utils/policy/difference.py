@@ -20,7 +20,10 @@ Side = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class ChangedBox:
-    """A product of consumers, providers and services. `pairs` counts workload pairs (an outside region counts one)."""
+    """A product of consumers, providers and services. `pairs` counts workload pairs (an outside region counts one).
+
+    The ends are those of workloads; a workload's own pair with itself is never meant.
+    """
 
     family: Family
     consumers: str
@@ -28,6 +31,8 @@ class ChangedBox:
     services: Intervals
     pairs: int
     witness: tuple[str, str, str]
+    consumer_ends: tuple[End, ...] = ()
+    provider_ends: tuple[End, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -161,6 +166,8 @@ def _boxes(
                     services,
                     _pairs(consumers, providers),
                     (name(ends[0]), name(ends[1]), line.show(((point, point),))[0]),
+                    tuple(end for group in consumers for end in group.ends),
+                    tuple(end for group in providers for end in group.ends),
                 )
             )
     return tuple(sorted(boxes, key=lambda box: (box.consumers, box.providers, box.family, box.services)))

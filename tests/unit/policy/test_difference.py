@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""diff: exact against reach of both versions, empty for refactorings, and usable without an inventory."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PolicyError
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import subtraction
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.combinations import combinations
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.difference import compare_policies
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.reach import Reach
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import selectors
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.diff import diff
+
+from ...semantics.fixtures import NOW, inputs_of, inventory_host
+from ...support.policies import World, random_world
+
+
+def pair_of_versions(seed: int) -> tuple[World, World]:
+    """Two policies over one estate: the second drops, changes or adds rules."""
+    before, after = random_world(seed), random_world(seed)
+    chooser = random.Random(seed)
+    for document in after.documents:
+        for ruleset in document.get("rulesets", []):
+            for rule in ruleset["rules"]:
+                if chooser.random() < 0.4:
+                    rule["services"] = [chooser.choice(["tcp/443", "any", "udp/53", "icmp"])]
+            if chooser.random() < 0.3:
+                ruleset["stage"] = "draft"
+    return before, after
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_boxes_are_exactly_the_cells_of_reach_that_changed(seed: int) -> None:
+    before, after = (inputs_of(world.documents, world.hosts) for world in pair_of_versions(seed))
+    old, new = Decider(before.active, NOW), Decider(after.active, NOW)
+    found = compare_policies(old, new, lambda groups: "-", lambda end: end.name)
+    claimed: dict[tuple, tuple] = {}
+    for direction, boxes in (("allowed", found.newly_allowed), ("denied", found.newly_denied)):
+        for box in boxes:
+            for consumer in box.consumer_ends:
+                for provider in box.provider_ends:
+                    if consumer.name != provider.name:
+                        key = (direction, consumer, provider)
+                        assert not subtraction(claimed.get(key, ()), subtraction(claimed.get(key, ()), box.services))
+                        claimed[key] = tuple(sorted((*claimed.get(key, ()), *box.services)))
+    answers = Reach(old), Reach(new)
+    cells = 0
+    for consumer in before.estate.workloads.values():
+        for provider in before.estate.workloads.values():
+            if consumer is provider:
+                continue
+            for source in _ends(consumer):
+                for target in _ends(provider):
+                    if source.address.family == target.address.family:
+                        first, second = answers[0].allowed(source, target), answers[1].allowed(source, target)
+                        assert claimed.get(("allowed", source, target), ()) == subtraction(second, first)
+                        assert claimed.get(("denied", source, target), ()) == subtraction(first, second)
+                        cells += 1
+    assert cells
+
+
+def _ends(workload):
+    from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.ends import ends_of
+
+    return list(ends_of(workload))
+
+
+SHOP = """
+settings: {labels: {app: {}, role: {}, env: {}}}
+---
+scope: shop
+match: {app: shop}
+owners: [t]
+rulesets:
+  - {name: core, stage: active, rules: [{id: web-to-db, from: {role: web}, to: {role: db}, services: [%s]}]}
+"""
+REFACTORED = """
+scope: shop
+match: {app: shop}
+owners: [t]
+rulesets:
+  - name: two
+    stage: active
+    rules:
+      - {id: b, from: "role=web", to: "role in (db)", services: [tcp/5433]}
+      - {id: a, from: {role: [web]}, to: {role: db}, services: [tcp/5432]}
+---
+settings: {labels: {env: {}, role: {}, app: {}}}
+"""
+
+
+def versions(tmp_path: Path, first: str, second: str) -> tuple[Path, Path]:
+    for name, text in (("a", first), ("b", second)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.yml").write_text(text, encoding="utf-8")
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_without_an_inventory_a_refactoring_is_no_difference(tmp_path: Path) -> None:
+    report = diff(*versions(tmp_path, SHOP % "tcp/5432-5433", REFACTORED))
+    assert report.difference.empty
+    assert report.basis == "label combinations"
+
+
+def test_without_an_inventory_a_change_is_said_in_labels(tmp_path: Path) -> None:
+    report = diff(*versions(tmp_path, SHOP % "tcp/5432", SHOP % "tcp/5433")).to_dict()
+    allowed, denied = report["newly_allowed"], report["newly_denied"]
+    assert [box["services"] for box in allowed] == [["tcp/5433"], ["tcp/5433"]]
+    assert {box["family"] for box in allowed} == {"ipv4", "ipv6"}
+    assert {(box["from"], box["to"]) for box in allowed + denied} == {("app=shop,role=web", "app=shop,role=db")}
+    assert [box["services"] for box in denied] == [["tcp/5432"], ["tcp/5432"]]
+
+
+def test_with_an_inventory_a_mode_change_is_a_difference(tmp_path: Path) -> None:
+    mode = "\n---\nmodes: [{match: {app: shop}, mode: full}]\n"
+    hosts = [
+        inventory_host("web-1", {"labels": {"app": "shop", "role": "web"}, "addresses": ["10.0.0.1"]}),
+        inventory_host("db-1", {"labels": {"app": "shop", "role": "db"}, "addresses": ["10.0.0.2"]}),
+    ]
+    report = diff(*versions(tmp_path, SHOP % "tcp/5432", SHOP % "tcp/5432" + mode), lambda names: hosts)
+    assert report.basis == "inventory"
+    assert not report.difference.newly_allowed
+    assert any("tcp/0-5431" in box.to_dict()["services"] for box in report.difference.newly_denied)
+
+
+def test_combinations_that_no_selector_tells_apart_are_one() -> None:
+    found = combinations([selectors.parse({"app": "shop", "role": "web"}), selectors.parse("app=shop,env notin (dev)")])
+    vectors = {
+        tuple(bool(selector.matches({k: _fact(v) for k, v in labels.items()}, None)) for selector in
+              (selectors.parse({"app": "shop", "role": "web"}), selectors.parse("app=shop,env notin (dev)")))
+        for labels in found
+    }
+    assert len(found) == len(vectors) == 4
+
+
+def _fact(value):
+    from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.labels import Fact
+
+    return Fact(value)
+
+
+def test_too_many_combinations_are_refused_with_a_way_out() -> None:
+    many = [selectors.parse({"a": f"v{index}", "b": f"w{index % 97}"}) for index in range(200)]
+    many += [selectors.parse({"b": f"w{index}"}) for index in range(97)] + [selectors.parse({"a": f"v{index}"}) for index in range(200)]
+    with pytest.raises(PolicyError) as refused:
+        combinations(many)
+    assert refused.value.code == "E-TOO-MANY-CLASSES"
+    assert "-i" in refused.value.hint
