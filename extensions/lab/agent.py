@@ -1,12 +1,13 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The one process of a lab host: keeps its namespaces, serves its ports, and probes others on request. Standard library only.
+"""The one process of a lab host: keeps its namespaces, serves its ports, probes others. Standard library only.
 
 Usage: agent.py SOCKET-NAME [LISTENER ...], in the directory that shall hold the control socket.
 
 The control socket takes one JSON request a line and answers one JSON line each:
 ``{"op": "listen", "services": [...]}``, ``{"op": "close", "services": [...]}``, ``{"op": "listening"}``,
-``{"op": "ip", "batch": "..."}``, ``{"op": "probe", "cells": [[address, service, source], ...], "timeout": s, "retries": n}``,
+``{"op": "ip", "batch": "..."}``,
+``{"op": "probe", "cells": [[address, service, source], ...], "timeout": s, "retries": n}``,
 ``{"op": "session", "address": a, "service": s}`` and then ``{"op": "say"}`` for each sign of life of that session.
 """
 
@@ -45,7 +46,7 @@ IP_PKTINFO = 8
 
 
 class Listeners:
-    """Echo service on any number of ports, both families. TCP answers ``HOSTNAME LINE``, so the caller knows who served it."""
+    """Echo service on any number of ports, both families. TCP answers ``HOSTNAME LINE``: so one knows who."""
 
     def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -59,7 +60,9 @@ class Listeners:
         for port in range(int(low), int(high or low) + 1):
             with self.lock:
                 if (protocol, port) not in self.open:
-                    self.open[protocol, port] = [self.bind(family, protocol, port) for family in (socket.AF_INET, socket.AF_INET6)]
+                    self.open[protocol, port] = [
+                        self.bind(family, protocol, port) for family in (socket.AF_INET, socket.AF_INET6)
+                    ]
 
     def bind(self, family: socket.AddressFamily, protocol: str, port: int) -> socket.socket:
         kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
@@ -168,7 +171,9 @@ class Control:
 
     def session(self, request: dict[str, Any]) -> socket.socket:
         protocol, port = prober.split_service(request["service"])
-        sock = socket.socket(prober.family_of(request["address"]), socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM)
+        sock = socket.socket(
+            prober.family_of(request["address"]), socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+        )
         sock.settimeout(request["timeout"])
         if request.get("source"):
             sock.bind((request["source"], 0))
@@ -202,7 +207,7 @@ class Control:
             self.listeners.close(service)
         return True
 
-    def do_listening(self, request: dict[str, Any]) -> list[str]:
+    def do_listening(self, _: dict[str, Any]) -> list[str]:
         return sorted(f"{protocol}/{port}" for protocol, port in self.listeners.open)
 
     def do_probe(self, request: dict[str, Any]) -> list[str]:

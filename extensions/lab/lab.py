@@ -3,14 +3,14 @@
 """Hosts as network namespaces: real sshd, real nftables, real packets, on one machine and without touching it.
 
 Library: ``with Lab(spec, directory) as lab: lab.connect("web-1", "db-1", "tcp/5432")``.
-Command: ``lab.py up SPEC.yml --dir RUN``, ``lab.py exec HOST --dir RUN -- CMD``, ``lab.py down --dir RUN``; README.md has the rest.
+Command: ``lab.py up SPEC.yml --dir RUN``, ``lab.py exec HOST --dir RUN -- CMD``, ``lab.py down --dir RUN``.
+README.md beside this file has the rest.
 
 Everything a lab makes is either below its run directory, or inside namespaces that end with its processes.
 """
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import contextlib
 import json
@@ -20,86 +20,49 @@ import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import IO, Any, NamedTuple, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Self
 
 HERE = pathlib.Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
-CONTROLLER = "controller"
+if __name__ == "__main__":  # as a program; as a library the checkout is on the path already
+    sys.path[0] = str(CHECKOUT)
+
+from extensions.lab import access, topology
+from extensions.lab.access import environment
+from extensions.lab.channel import Channel, Session
+from extensions.lab.topology import CONTROLLER, Cell, Host, LabError
+
+__all__ = ["CONTROLLER", "Cell", "Host", "Lab", "LabError", "Session", "default_directory", "probe_ability"]
+
 MARK = "run/.microseg-lab"
-SBIN = ":/usr/sbin:/sbin"
 HIDDEN = ("/run", "/etc", "/var/lib")  # host.sh gives each host its own
 ALLOWED = ("open", "closed")
-SSHD_CONFIG = """\
-Port 22
-HostKey "{directory}/host_key"
-AuthorizedKeysFile "{directory}/id.pub"
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-StrictModes no
-UseDNS no
-PrintMotd no
-MaxStartups 200:30:400
-MaxSessions 100
-Subsystem sftp internal-sftp
-"""
-
-
-class LabError(Exception):
-    """The lab cannot do what was asked; the message says why."""
-
-
-@dataclass
-class Host:
-    """One host of the lab. ``pid`` is the process that keeps its namespaces."""
-
-    name: str
-    ipv4: list[str] = field(default_factory=list)
-    ipv6: list[str] = field(default_factory=list)
-    listeners: list[str] = field(default_factory=list)
-    unmanaged: bool = False
-    groups: list[str] = field(default_factory=list)
-    vars: dict[str, Any] = field(default_factory=dict)
-    pid: int = 0
-
-    def addresses(self) -> list[str]:
-        return [*self.ipv4, *self.ipv6]
-
-    def address(self, family: int) -> str:
-        found = self.ipv6 if family == 6 else self.ipv4
-        if not found:
-            raise LabError(f"{self.name} has no IPv{family} address")
-        return found[0]
-
-
-class Cell(NamedTuple):
-    """A question: may ``consumer`` (a host) reach this address on this service? ``source`` picks one of its addresses."""
-
-    consumer: str
-    address: str
-    service: str
-    source: str | None = None
 
 
 def probe_ability() -> tuple[str, str]:
     """What this machine permits -> ("root-namespaces" | "user-namespaces" | "none", reason)."""
-    path = os.environ.get("PATH", "/usr/bin:/bin") + SBIN
-    missing = [program for program in ("ip", "unshare", "nsenter", "mount", "hostname") if not shutil.which(program, path=path)]
+    path = environment()["PATH"]
+    missing = [
+        program for program in ("ip", "unshare", "nsenter", "mount", "hostname") if not shutil.which(program, path=path)
+    ]
     if missing:
         return "none", f"not installed: {', '.join(missing)}"
     as_root = os.geteuid() == 0
     options = ["-nmu"] if as_root else ["-Urnmu"]
     script = "mount -t tmpfs t /run && ip link add v0 type veth peer name v1"
     run = subprocess.run(
-        ["unshare", *options, "sh", "-c", script], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment()
+        ["unshare", *options, "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=environment(),
     )
     if run.returncode:
         return "none", f"unshare {options[0]}: {run.stderr.strip() or f'exit code {run.returncode}'}"
@@ -110,99 +73,38 @@ def probe_ability() -> tuple[str, str]:
     return "root-namespaces", "root: hosts run a real sshd"
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    env = dict(os.environ)
-    env["PATH"] = env.get("PATH", "/usr/bin:/bin") + SBIN
-    env.update(extra or {})
-    return env
-
-
 def default_directory(name: str = "default") -> pathlib.Path:
     return CHECKOUT / ".cache" / "lab" / name
 
 
-class Session:
-    """A connection that stays open between checks, to see whether a policy change cuts it."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def alive(self, timeout: float = 1.0) -> bool:
-        """Send a line through it and wait for the echo."""
-        return bool(self._channel.ask({"op": "say", "timeout": timeout}))
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class Channel:
-    """A control connection to one host's agent."""
-
-    def __init__(self, directory: pathlib.Path, name: str) -> None:
-        self.name = name
-        # Reached through a descriptor of the directory: socket paths are limited to 108 bytes, run directories are not.
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self._socket = socket.socket(socket.AF_UNIX)
-            try:
-                self._socket.connect(f"/proc/self/fd/{descriptor}/{name}")
-            except OSError:
-                self._socket.close()
-                raise
-        finally:
-            os.close(descriptor)
-        self._lines: IO[str] = self._socket.makefile("r", encoding="utf-8")
-
-    def ask(self, request: Mapping[str, Any]) -> Any:
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
-        line = self._lines.readline()
-        if not line:
-            raise LabError(f"{self.name}: the host process ended")
-        reply = json.loads(line)
-        if "error" in reply:
-            raise LabError(f"{self.name}: {reply['error']}")
-        return reply["ok"]
-
-    def close(self) -> None:
-        self._lines.close()
-        self._socket.close()
-
-
 class Lab:
-    """A lab of hosts on one segment, with a controller that is the only one who can speak ssh to them.
+    """A lab of hosts on one segment, with a controller whose key they accept.
 
     ``spec``: mapping (or path of a YAML file) with ``hosts`` and optionally ``controller``; see README.md.
     ``directory``: private run directory; default is below .cache/lab of the checkout.
     ``rootless``: force (True) or forbid (False) the mode without root; default is what this machine permits.
     """
 
-    def __init__(self, spec: Mapping[str, Any] | str | os.PathLike[str], directory: str | os.PathLike[str] | None = None, *, rootless: bool | None = None) -> None:
+    def __init__(
+        self,
+        spec: Mapping[str, Any] | str | os.PathLike[str],
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        rootless: bool | None = None,
+    ) -> None:
         if not isinstance(spec, Mapping):
-            spec = read_spec(pathlib.Path(spec))
+            spec = topology.read_spec(pathlib.Path(spec))
         self.directory = pathlib.Path(directory or default_directory()).absolute()
         if any(self.directory.resolve().is_relative_to(place) for place in HIDDEN):
-            raise LabError(f"the run directory may not be below {', '.join(HIDDEN)} (hosts have their own): {self.directory}")
+            raise LabError(
+                f"the run directory may not be below {', '.join(HIDDEN)} (hosts have their own): {self.directory}"
+            )
         self.rootless = os.geteuid() != 0 if rootless is None else rootless
         self.token = ""
         self.control_directory = ""
         self._children: list[subprocess.Popen[bytes]] = []
-        given = dict(spec.get("controller") or {})
-        self.controller = Host(CONTROLLER, ipv4=list(given.get("ipv4", ["10.254.0.1"])), ipv6=list(given.get("ipv6", ["fd00:254::1"])))
-        self.hosts: dict[str, Host] = {}
-        for entry in spec["hosts"]:
-            host = Host(**entry)
-            if host.name in self.hosts or host.name == CONTROLLER or not host.name.replace("-", "").replace(".", "").isalnum():
-                raise LabError(f"host name {host.name!r} is taken or not a host name")
-            self.hosts[host.name] = host
-        everyone = [address for host in [self.controller, *self.hosts.values()] for address in host.addresses()]
-        if len(set(everyone)) != len(everyone):
-            raise LabError("an address is given twice")
+        self.controller = topology.controller_of(spec)
+        self.hosts = topology.hosts_of(spec, self.controller)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -220,7 +122,11 @@ class Lab:
         try:
             self._start()
         except BaseException:
-            logs = "".join(f"{path.name}: {text}" for path in sorted((self.directory / "log").glob("*")) if (text := path.read_text()[-500:]))
+            logs = "".join(
+                f"{path.name}: {text}"
+                for path in sorted((self.directory / "log").glob("*"))
+                if (text := path.read_text()[-500:])
+            )
             self.down()
             if logs:
                 print(logs, file=sys.stderr)
@@ -230,13 +136,13 @@ class Lab:
     def _start(self) -> None:
         self._keep(self.controller, [])
         self._wait_for([self.controller])
-        self._channel_once(CONTROLLER, {"op": "ip", "batch": self._controller_links()})
+        self._channel_once(CONTROLLER, {"op": "ip", "batch": topology.controller_links(self.controller)})
         hosts = list(self.hosts.values())
         if not self.rootless:
-            self._make_keys()
+            access.make_keys(self.directory)
         self._boot(hosts)
-        self._write_ssh()
-        self.write_inventory()
+        if not self.rootless:
+            access.write_client(self.directory / "ssh", self.controller)
         self._save()
 
     def _boot(self, hosts: list[Host]) -> None:
@@ -245,16 +151,23 @@ class Lab:
             management = ["tcp/22"] if self.rootless and not host.unmanaged else []
             self._keep(host, [*host.listeners, *management])
         self._wait_for(hosts)
-        self._channel_once(CONTROLLER, {"op": "ip", "batch": "".join(self._port(host) for host in hosts)})
+        ports = "".join(topology.port(self._number(host), host.pid) for host in hosts)
+        self._channel_once(CONTROLLER, {"op": "ip", "batch": ports})
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda host: self._channel_once(host.name, {"op": "ip", "batch": self._host_links(host)}), hosts))
+            list(pool.map(self._link, hosts))
         managed = [host for host in hosts if not host.unmanaged]
         if not self.rootless:
             for host in managed:
                 log = self.directory / "log" / f"{host.name}.sshd"
-                command = [self._sshd(), "-D", "-f", str(self.directory / "sshd_config"), "-E", str(log)]
+                command = [access.sshd(), "-D", "-f", str(self.directory / "sshd_config"), "-E", str(log)]
                 self._spawn(host.name, "sshd", [*self.enter(host.name), *command])
         self._wait_for_management(managed)
+
+    def _number(self, host: Host) -> int:
+        return list(self.hosts).index(host.name) + 1
+
+    def _link(self, host: Host) -> None:
+        self._channel_once(host.name, {"op": "ip", "batch": topology.host_links(host, self._number(host))})
 
     def _wait_for_management(self, managed: list[Host]) -> None:
         end = time.monotonic() + 20
@@ -291,7 +204,7 @@ class Lab:
 
     def members(self, name: str | None = None) -> list[int]:
         """Processes that live in the lab (or in one host of it), whoever started them."""
-        found = []
+        found: list[int] = []
         if not self.token:
             return found
         for entry in os.listdir("/proc"):
@@ -301,15 +214,22 @@ class Lab:
                 with open(f"/proc/{entry}/root/{MARK}", encoding="utf-8") as file:
                     token, _, host = file.read().strip().partition(" ")
             except OSError:
-                continue
+                token, host = self._starting(entry)
             if token == self.token and name in (None, host):
                 found.append(int(entry))
         return found
 
+    def _starting(self, pid: str) -> tuple[str, str]:
+        """(token, host) of a process that is on its way to mark itself, from its command line."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            return self.token, words[words.index(self.token) + 1]
+        return "", ""
+
     def reboot(self, name: str) -> None:
         """Power cut and start: the host's processes and kernel rules are gone, /etc and /var/lib are still there.
 
-        Nothing is started at boot but sshd and the listeners; run the product's boot command with ``run`` if it has one.
+        Nothing is started at boot but sshd and the listeners; a boot command of the product has to be ``run``.
         """
         host = self.hosts[name]
         while members := self.members(name):
@@ -319,10 +239,11 @@ class Lab:
             self._reap()
             time.sleep(0.01)
         # The kernel removes the old port together with the namespace, a moment later.
-        self._channel_once(CONTROLLER, {"op": "ip", "batch": f"link set {self._port_name(host)} down\nlink del {self._port_name(host)}\n"}, quiet=True)
+        with contextlib.suppress(LabError):
+            batch = f"link del {topology.port_name(self._number(host))}\n"
+            self._channel_once(CONTROLLER, {"op": "ip", "batch": batch})
         (self.directory / "sockets" / name).unlink(missing_ok=True)
         self._boot([host])
-        self.write_inventory()
         self._save()
 
     def __enter__(self) -> Self:
@@ -354,18 +275,35 @@ class Lab:
         except KeyError:
             raise LabError(f"no host {name!r} in this lab") from None
 
+    @property
+    def inventory(self) -> pathlib.Path:
+        """Ansible inventory of the managed hosts."""
+        return self.directory / "inventory.yml"
+
     def enter(self, name: str) -> list[str]:
         """Put this in front of a command to run it on a host, as its root."""
-        user = ["-U", "--preserve-credentials"] if self.rootless else []
-        return ["nsenter", "-t", str(self.host(name).pid), *user, "-m", "-u", "-n", "--"]
+        return access.enter(self.host(name).pid, self.rootless)
 
     def run(
-        self, name: str, command: Sequence[str | os.PathLike[str]], *, input: str | None = None, check: bool = True, timeout: float = 60, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str | os.PathLike[str]],
+        *,
+        input: str | None = None,
+        check: bool = True,
+        timeout: float = 60,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host, without ssh (it works also when a policy has locked everybody out)."""
         source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
         run = subprocess.run(
-            [*self.enter(name), *command], capture_output=True, text=True, check=False, timeout=timeout, env=environment(env), **source
+            [*self.enter(name), *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            env=environment(env),
+            **source,
         )
         if check and run.returncode:
             words = shlex.join(str(word) for word in command)
@@ -376,9 +314,11 @@ class Lab:
         """Load nft text on a host in one transaction."""
         self.run(name, ["nft", "-f", "-"], input=rules)
 
-    def ssh(self, name: str, command: str, *, check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self, name: str, command: str, *, check: bool = True, timeout: float = 30
+    ) -> subprocess.CompletedProcess[str]:
         """Run a shell command over a new, real ssh connection from the controller."""
-        options = [*SSH_OPTIONS, "-o", "ConnectTimeout=5", "-i", str(self.directory / "id")]
+        options = [*access.SSH_OPTIONS, "-o", "ConnectTimeout=5", "-i", str(self.directory / "id")]
         run = subprocess.run(
             [str(self.directory / "ssh"), *options, f"root@{self.host(name).addresses()[0]}", command],
             capture_output=True, text=True, check=False, timeout=timeout, stdin=subprocess.DEVNULL, env=environment(),
@@ -392,7 +332,14 @@ class Lab:
         known = target == CONTROLLER or target in self.hosts
         return self.host(target).address(family) if known else target
 
-    def probe(self, name: str, cells: Iterable[tuple[str, str] | tuple[str, str, str | None]], *, timeout: float = 0.6, retries: int = 1) -> list[str]:
+    def probe(
+        self,
+        name: str,
+        cells: Iterable[tuple[str, str] | tuple[str, str, str | None]],
+        *,
+        timeout: float = 0.6,
+        retries: int = 1,
+    ) -> list[str]:
         """From one host: (address, service[, source address]) cells -> what came back, in prober.py's words."""
         wanted = [[cell[0], cell[1], cell[2] if len(cell) > 2 else None] for cell in cells]
         return list(self._channel_once(name, {"op": "probe", "cells": wanted, "timeout": timeout, "retries": retries}))
@@ -405,22 +352,55 @@ class Lab:
 
         def ask(name: str) -> list[tuple[Cell, str]]:
             part = by_consumer[name]
-            words = self.probe(name, [(cell.address, cell.service, cell.source) for cell in part], timeout=timeout, retries=retries)
+            words = self.probe(
+                name, [(cell.address, cell.service, cell.source) for cell in part], timeout=timeout, retries=retries
+            )
             return list(zip(part, (verdict(word) for word in words), strict=True))
 
         with concurrent.futures.ThreadPoolExecutor(max(1, len(by_consumer))) as pool:
             return {cell: word for part in pool.map(ask, by_consumer) for cell, word in part}
 
-    def connect(self, consumer: str, provider: str, service: str, family: int = 4, *, source: str | None = None, timeout: float = 0.6, retries: int = 1) -> str:
+    def connect(
+        self,
+        consumer: str,
+        provider: str,
+        service: str,
+        family: int = 4,
+        *,
+        source: str | None = None,
+        timeout: float = 0.6,
+        retries: int = 1,
+    ) -> str:
         """One connection, host to host or to an address -> "allowed" or "denied"."""
         if service.startswith("icmpv6"):
             family = 6
-        return verdict(self.probe(consumer, [(self.address(provider, family), service, source)], timeout=timeout, retries=retries)[0])
+        return verdict(
+            self.probe(consumer, [(self.address(provider, family), service, source)], timeout=timeout, retries=retries)[
+                0
+            ]
+        )
 
-    def session(self, consumer: str, provider: str, service: str, family: int = 4, *, source: str | None = None, timeout: float = 3.0) -> Session:
+    def session(
+        self,
+        consumer: str,
+        provider: str,
+        service: str,
+        family: int = 4,
+        *,
+        source: str | None = None,
+        timeout: float = 3.0,
+    ) -> Session:
         """Open a connection and keep it; ask it later whether it is ``alive()``."""
         channel = Channel(self.directory / "sockets", consumer)
-        channel.ask({"op": "session", "address": self.address(provider, family), "service": service, "source": source, "timeout": timeout})
+        channel.ask(
+            {
+                "op": "session",
+                "address": self.address(provider, family),
+                "service": service,
+                "source": source,
+                "timeout": timeout,
+            }
+        )
         return Session(channel)
 
     def listen(self, name: str, *services: str) -> None:
@@ -429,45 +409,6 @@ class Lab:
     def close(self, name: str, *services: str) -> None:
         """Stop listening: TCP answers with a reset from then on."""
         self._channel_once(name, {"op": "close", "services": services})
-
-    # -- Ansible --------------------------------------------------------------------------------------------------
-
-    @property
-    def inventory(self) -> pathlib.Path:
-        return self.directory / "inventory.yml"
-
-    def write_inventory(self, path: pathlib.Path | None = None) -> pathlib.Path:
-        """Write the managed hosts as an Ansible inventory (JSON is YAML)."""
-        groups: dict[str, dict[str, Any]] = {}
-        hosts: dict[str, dict[str, Any]] = {}
-        for host in self.hosts.values():
-            if host.unmanaged:
-                continue
-            hosts[host.name] = {"ansible_host": host.addresses()[0], **host.vars}
-            if self.rootless:
-                hosts[host.name]["ansible_netns_pid"] = host.pid
-            for group in host.groups:
-                groups.setdefault(group, {"hosts": {}})["hosts"][host.name] = {}
-        common: dict[str, Any] = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
-        if self.rootless:
-            common |= {
-                "ansible_connection": "bulkhead.microseg.netns",
-                "ansible_netns_userns": True,
-                "ansible_netns_controller_pid": self.controller.pid,
-                "ansible_netns_controller_address": self.controller.addresses()[0],
-            }
-        else:
-            common |= {
-                "ansible_ssh_executable": str(self.directory / "ssh"),
-                "ansible_ssh_private_key_file": str(self.directory / "id"),
-                "ansible_ssh_common_args": shlex.join(SSH_OPTIONS),
-                "ansible_ssh_pipelining": True,
-                "ansible_ssh_transfer_method": "piped",
-                "ansible_control_path_dir": self.control_directory,
-            }
-        target = path or self.inventory
-        target.write_text(json.dumps({"all": {"vars": common, "hosts": hosts, "children": groups}}, indent=2) + "\n", encoding="utf-8")
-        return target
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
@@ -489,7 +430,13 @@ class Lab:
         """Start a process of its own session that outlives us; its pid goes to a file."""
         with open(self.directory / "log" / f"{name}.{what}", "ab") as log:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, start_new_session=True, env=environment({"LC_ALL": "C"})
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=cwd,
+                start_new_session=True,
+                env=environment({"LC_ALL": "C"}),
             )
         self._children.append(child)
         (self.directory / "pids" / f"{name}.{what}").write_text(f"{child.pid}\n", encoding="ascii")
@@ -507,70 +454,21 @@ class Lab:
                     break
                 ended = any(child.pid == host.pid and child.poll() is not None for child in self._children)
                 if ended or time.monotonic() > end:
-                    log = (self.directory / "log" / f"{host.name}.agent").read_text(encoding="utf-8", errors="replace").strip()
+                    log = (
+                        (self.directory / "log" / f"{host.name}.agent")
+                        .read_text(encoding="utf-8", errors="replace")
+                        .strip()
+                    )
                     raise LabError(f"{host.name} does not start: {log or 'no answer'}")
                 time.sleep(0.005)
 
-    def _channel_once(self, name: str, request: Mapping[str, Any], quiet: bool = False) -> Any:
+    def _channel_once(self, name: str, request: Mapping[str, Any]) -> Any:
         self.host(name)
         channel = Channel(self.directory / "sockets", name)
         try:
             return channel.ask(request)
-        except LabError:
-            if not quiet:
-                raise
-            return None
         finally:
             channel.close()
-
-    def _index(self, host: Host) -> int:
-        return list(self.hosts).index(host.name) + 1
-
-    def _port_name(self, host: Host) -> str:
-        return f"port{self._index(host)}"
-
-    def _port(self, host: Host) -> str:
-        index = self._index(host)
-        mac = f"02:6d:73:00:{index >> 8:02x}:{index & 255:02x}"
-        name = self._port_name(host)
-        return f"link add {name} type veth peer name eth0 address {mac} netns {host.pid}\nlink set {name} master br0 up\n"
-
-    def _controller_links(self) -> str:
-        bridge = "link add br0 address 02:6d:73:ff:00:01 type bridge mcast_snooping 0\nlink set br0 addrgenmode none\nlink set br0 up\n"
-        return bridge + self._addresses(self.controller, "br0", 0xFF01)
-
-    def _host_links(self, host: Host) -> str:
-        return "link set eth0 addrgenmode none\nlink set eth0 up\n" + self._addresses(host, "eth0", self._index(host))
-
-    @staticmethod
-    def _addresses(host: Host, device: str, index: int) -> str:
-        """Every address is a single one and everything is on link, so any mixture of subnets works."""
-        lines = [f"addr add {address}/32 dev {device}" for address in host.ipv4]
-        lines += [f"addr add fe80::6d73:{index:x}/64 dev {device} nodad"]
-        lines += [f"addr add {address}/128 dev {device} nodad" for address in host.ipv6]
-        lines += [f"route add default dev {device} src {host.ipv4[0]}"] if host.ipv4 else []
-        lines += [f"route add ::/0 dev {device} src {host.ipv6[0]}"] if host.ipv6 else []
-        return "\n".join(lines) + "\n"
-
-    def _make_keys(self) -> None:
-        for name in ("host_key", "id"):
-            path = self.directory / name
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path], check=True, stdin=subprocess.DEVNULL)
-        (self.directory / "sshd_config").write_text(SSHD_CONFIG.format(directory=self.directory), encoding="utf-8")
-
-    @staticmethod
-    def _sshd() -> str:
-        """sshd insists on being started by its full path."""
-        path = shutil.which("sshd", path=environment()["PATH"])
-        if path is None:
-            raise LabError("sshd is not installed (make packages)")
-        return path
-
-    def _write_ssh(self) -> None:
-        """The ssh client of the controller, for ansible_ssh_executable."""
-        script = self.directory / "ssh"
-        script.write_text(f"#!/bin/sh\nexec {shlex.join(self.enter(CONTROLLER))} ssh \"$@\"\n", encoding="utf-8")
-        script.chmod(0o700)
 
     def _save(self) -> None:
         state = {
@@ -583,13 +481,13 @@ class Lab:
         temporary = self.directory / "lab.json.new"
         temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
         os.replace(temporary, self.directory / "lab.json")
-
-
-SSH_OPTIONS = [
-    word
-    for option in ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "LogLevel=ERROR")
-    for word in ("-o", option)
-] + ["-F", "none"]
+        managed = [host for host in self.hosts.values() if not host.unmanaged]
+        connection = (
+            access.netns_variables(self.controller)
+            if self.rootless
+            else access.ssh_variables(self.directory, self.control_directory)
+        )
+        access.write_inventory(self.inventory, managed, connection)
 
 
 def verdict(word: str) -> str:
@@ -599,90 +497,7 @@ def verdict(word: str) -> str:
     return "allowed" if word in ALLOWED else "denied"
 
 
-def read_spec(path: pathlib.Path) -> Mapping[str, Any]:
-    import yaml  # only here: probe-ability also runs without it
-
-    spec = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("hosts"), list):
-        raise LabError(f"{path}: a lab needs a list of hosts")
-    return spec
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="lab.py", description="Namespace lab: hosts with real sshd, nftables and packets.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--dir", type=pathlib.Path, default=default_directory(), help="run directory (default %(default)s)")
-    up = verbs.add_parser("up", parents=[common], help="start a lab")
-    up.add_argument("spec", type=pathlib.Path)
-    up.add_argument("--rootless", action="store_true", help="use a user namespace and no sshd also as root")
-    verbs.add_parser("down", parents=[common], help="end it and remove everything of it")
-    verbs.add_parser("status", parents=[common], help="hosts, addresses, processes")
-    execute = verbs.add_parser("exec", parents=[common], help="run a command on a host")
-    execute.add_argument("host")
-    execute.add_argument("command", nargs=argparse.REMAINDER)
-    connect = verbs.add_parser("connect", parents=[common], help="try connections: CONSUMER PROVIDER SERVICE [SERVICE ...]")
-    connect.add_argument("consumer")
-    connect.add_argument("provider")
-    connect.add_argument("services", nargs="+")
-    connect.add_argument("--family", type=int, choices=(4, 6), default=4)
-    verbs.add_parser("probe-ability", help="what this machine permits, and why")
-    options = parser.parse_args(arguments)
-    try:
-        return globals()["_" + options.verb.replace("-", "_")](options)
-    except LabError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 2
-
-
-def _up(options: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    lab = Lab(options.spec, options.dir, rootless=options.rootless or None).up()
-    print(f"{len(lab.hosts)} hosts; inventory {lab.inventory}")
-    return 0
-
-
-def _down(options: argparse.Namespace) -> int:
-    Lab.attach(options.dir).down()
-    return 0
-
-
-def _status(options: argparse.Namespace) -> int:
-    lab = Lab.attach(options.dir)
-    for host in [lab.controller, *lab.hosts.values()]:
-        print(f"{host.name:16} {'unmanaged' if host.unmanaged else 'managed':9}  processes {len(lab.members(host.name))}  {' '.join(host.addresses())}")
-    return 0
-
-
-def _exec(options: argparse.Namespace) -> int:
-    lab = Lab.attach(options.dir)
-    command = options.command
-    if "--dir" in command[:1]:  # REMAINDER swallows options that follow the host
-        lab, command = Lab.attach(command[1]), command[2:]
-    command = command[1:] if command[:1] == ["--"] else command
-    if not command:
-        raise LabError("exec needs a command")
-    return subprocess.run([*lab.enter(options.host), *command], check=False, env=environment()).returncode
-
-
-def _connect(options: argparse.Namespace) -> int:
-    lab = Lab.attach(options.dir)
-    words = [lab.connect(options.consumer, options.provider, service, options.family) for service in options.services]
-    for service, word in zip(options.services, words, strict=True):
-        print(f"{options.consumer} -> {options.provider} {service} {word}")
-    return 1 if "denied" in words else 0
-
-
-def _probe_ability(_: argparse.Namespace) -> int:
-    word, reason = probe_ability()
-    print(f"{word}: {reason}")
-    return 0
-
-
-def labs(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Run directories with a lab below ``root``."""
-    yield from (path.parent for path in root.rglob("lab.json"))
-
-
 if __name__ == "__main__":
+    from extensions.lab.command import main
+
     sys.exit(main())

@@ -27,13 +27,24 @@ AT_ONCE = 400  # sockets open at one moment
 IPPROTO_SCTP = 132
 IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, SO_EE_ORIGIN_LOCAL = 11, 25, 0x2000, 1
 ICMP6_FILTER = 1
-REJECTIONS = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.EPROTO, errno.ENOPROTOOPT)
+REJECTIONS = (
+    errno.ECONNREFUSED,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EPROTO,
+    errno.ENOPROTOOPT,
+)
 
 
 def split_service(service: str) -> tuple[str, int]:
     """``tcp/5432`` -> ("tcp", 5432); ``icmp``, ``icmpv6`` -> (…, 0)."""
     protocol, _, port = service.partition("/")
-    if protocol not in ("tcp", "udp", "sctp", "icmp", "icmpv6") or (protocol in ("tcp", "udp", "sctp")) != port.isdigit():
+    if (
+        protocol not in ("tcp", "udp", "sctp", "icmp", "icmpv6")
+        or (protocol in ("tcp", "udp", "sctp")) != port.isdigit()
+    ):
         raise ValueError(f"a probe needs tcp/PORT, udp/PORT, sctp/PORT, icmp or icmpv6, not {service!r}")
     return protocol, int(port or 0)
 
@@ -111,7 +122,7 @@ class Attempt:
             return "open"
         if code in (errno.ECONNREFUSED, errno.ECONNRESET) and self.protocol != "udp" and not icmp_error(self.sock):
             return "closed"
-        # The local output hook answers a drop with EPERM, an unresolved neighbour shows as EHOSTUNREACH: no way there either.
+        # The local output hook answers a drop with EPERM, an unresolved neighbour shows as EHOSTUNREACH: no way either.
         return "rejected" if code in REJECTIONS else "timeout"
 
     def close(self) -> None:
@@ -155,7 +166,7 @@ def checksum(data: bytes) -> int:
 
 
 def echoes(cells: list[tuple[str, str, str | None]], timeout: float) -> list[str]:
-    """One round of ICMP echo requests: one raw socket per family and source, cells told apart by their sequence number."""
+    """One round of ICMP echo requests: a raw socket per family and source, cells told apart by sequence number."""
     results: list[str] = ["timeout"] * len(cells)
     identifier = int.from_bytes(os.urandom(2), "big")
     raw: dict[tuple[int, str | None], socket.socket] = {}

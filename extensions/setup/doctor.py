@@ -39,7 +39,14 @@ def first_line(command: list[str]) -> str:
 def copies() -> list[pathlib.Path]:
     """Every place where Ansible finds this collection, in its search order."""
     run = subprocess.run(
-        [pathlib.Path(sys.executable).parent / "ansible-galaxy", "collection", "list", "bulkhead.microseg", "--format", "json"],
+        [
+            pathlib.Path(sys.executable).parent / "ansible-galaxy",
+            "collection",
+            "list",
+            "bulkhead.microseg",
+            "--format",
+            "json",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -52,7 +59,17 @@ def copies() -> list[pathlib.Path]:
 def main() -> int:
     print(f"system      {platform.platform()}, {os.cpu_count()} cpus, {'root' if os.geteuid() == 0 else 'not root'}")
     print(f"python      {platform.python_version()}  {sys.executable}")
-    for name in ("ansible-core", "pydantic", "PyYAML", "jmespath", "python-dateutil", "numpy", "typer", "rich", "duckdb"):
+    for name in (
+        "ansible-core",
+        "pydantic",
+        "PyYAML",
+        "jmespath",
+        "python-dateutil",
+        "numpy",
+        "typer",
+        "rich",
+        "duckdb",
+    ):
         try:
             print(f"  {name:17} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:

@@ -10,5 +10,9 @@ import tomllib
 
 project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 extras = sys.argv[1:]
-wanted = [line for extra in extras for line in project["optional-dependencies"][extra]] if extras else project["dependencies"]
+wanted = (
+    [line for extra in extras for line in project["optional-dependencies"][extra]]
+    if extras
+    else project["dependencies"]
+)
 print("\n".join(wanted))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,14 +195,8 @@ def test_hosts_have_their_own_name_state_and_machine_id(lab: Lab) -> None:
 
 def test_reboot_forgets_rules_and_processes_and_keeps_the_disk(lab: Lab) -> None:
     lab.nft("db-1", block("tcp dport 5432 drop"))
-    lab.run(
-        "db-1",
-        [
-            "sh",
-            "-c",
-            "echo kept > /var/lib/kept; echo lost > /run/lost; cat /etc/machine-id > /etc/seen; (sleep 600 &) >/dev/null 2>&1",
-        ],
-    )
+    traces = "echo kept > /var/lib/kept; echo lost > /run/lost; cat /etc/machine-id > /etc/seen"
+    lab.run("db-1", ["sh", "-c", traces + "; (sleep 600 &) >/dev/null 2>&1"])
     before = lab.hosts["db-1"].pid
     lab.reboot("db-1")
     assert lab.hosts["db-1"].pid != before
@@ -228,7 +223,8 @@ def test_ansible_works_on_the_managed_hosts(
   tasks:
     - command: sh -c 'hostname; echo $SSH_CONNECTION'
       register: who
-    - assert: {that: "who.stdout_lines[0] == inventory_hostname and who.stdout_lines[1] is match('10.254.0.1 [0-9]+ 10.1')"}
+    - assert: {that: "who.stdout_lines[0] == inventory_hostname"}
+    - assert: {that: "who.stdout_lines[1] is match('10.254.0.1 [0-9]+ 10.1')"}
     - copy: {content: "of {{ inventory_hostname }}", dest: /etc/written}
     - slurp: {src: /etc/written}
       register: back
@@ -402,52 +398,42 @@ def test_command_line(lab_ability: str, run_directory: pathlib.Path) -> None:
     assert not directory.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="as an ordinary user every test here runs without root")
-def test_ordinary_user_can_use_it() -> None:
-    """From root: the same as an ordinary user, who can read the lab and a Python, but nothing else of ours."""
-    with tempfile.TemporaryDirectory(prefix="microseg-user-") as home:
-        place = pathlib.Path(home)
-        for name in [path.name for path in PROGRAM.parent.glob("*.py")] + ["host.sh"]:
-            (place / name).write_text((PROGRAM.parent / name).read_text())
-        (place / "spec.json").write_text(json.dumps(SPEC))
-        script = f"""
+USER_SCRIPT = """
 import json, sys
-sys.path.insert(0, {home!r})
-from lab import Lab
-import lab as module
-assert module.probe_ability()[0] == "user-namespaces", module.probe_ability()
-with Lab(json.load(open({str(place / "spec.json")!r})), {str(place / "run")!r}) as lab:
+from extensions.lab.lab import Lab, probe_ability
+assert probe_ability()[0] == "user-namespaces", probe_ability()
+with Lab(json.load(open("spec.json")), "run") as lab:
     assert lab.connect("web-1", "db-1", "tcp/5432") == "allowed"
     assert lab.connect("controller", "db-1", "tcp/22", 6) == "allowed"
-    lab.nft("db-1", "add table inet t; add chain inet t c {{ type filter hook input priority 0; }}; add rule inet t c tcp dport 5432 drop")
+    lab.nft("db-1", "add table inet t; add chain inet t c { type filter hook input priority 0; }")
+    lab.nft("db-1", "add rule inet t c tcp dport 5432 drop")
     assert lab.connect("web-1", "db-1", "tcp/5432", timeout=0.2) == "denied"
     assert lab.connect("web-1", "db-1", "icmp") == "allowed"
-    lab.run("db-1", ["sh", "-c", "echo x > /etc/hosts; echo x > /etc/systemd/x; echo x > /var/lib/x"])
+    lab.run("db-1", ["sh", "-c", "echo x > /etc/hosts; echo x > /etc/new; echo x > /var/lib/x"])
 assert not lab.members()
 print("done")
 """
-        for path in [place, *place.iterdir()]:
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="optional: an ordinary user runs every other test here in just this way")
+def test_ordinary_user_can_use_it() -> None:
+    """From root: as a user who can read the lab and a Python, but nothing else of ours."""
+    with tempfile.TemporaryDirectory(prefix="microseg-user-") as home:
+        place = pathlib.Path(home)
+        shutil.copytree(PROGRAM.parent, place / "extensions/lab", ignore=shutil.ignore_patterns("__pycache__"))
+        (place / "spec.json").write_text(json.dumps(SPEC))
+        (place / "script.py").write_text(USER_SCRIPT)
+        for path in [place, *place.rglob("*")]:
             os.chown(path, 65534, 65534)
-        identity = [
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-            "env",
-        ]  # env: setpriv itself would still start anything
+        # env, because setpriv itself would still start what only root may
+        identity = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env"]
         python = next((p for p in (sys.executable, "/usr/bin/python3") if runs_311(identity, p)), None)
         if python is None:
             pytest.skip("no Python >= 3.11 that an ordinary user may run")
         run = subprocess.run(
-            [*identity, python, "-B", "-c", script],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=home,
-            env={"PATH": "/usr/bin:/bin", "HOME": home},
-        )
+            [*identity, python, "-B", "script.py"],
+            capture_output=True, text=True, check=False, cwd=home, env={"PATH": "/usr/bin:/bin", "HOME": home},
+        )  # fmt: skip
         assert run.returncode == 0, run.stderr
         assert run.stdout == "done\n"
 
