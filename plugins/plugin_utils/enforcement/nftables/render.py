@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ...model import services as line
 from ...model.addresses import FAMILIES
-from ...model.artifact import Artifact, ArtifactRule
+from ...model.artifact import Artifact
 from ...model.estate import DIRECTIONS, Direction
 from ...model.forms import partition
 from ...model.intervals import Intervals, intersection, normalised, size
@@ -80,7 +80,9 @@ class _Hook:
         if mode == "idle" and not cuts:
             return []
         maps: list[str] = []
-        rules = [f"ct state established accept comment {quoted(f'microseg format {FORMAT} policy {self.policy_digest[:32]}')}"]
+        rules = [
+            f"ct state established accept comment {quoted(f'microseg format {FORMAT} policy {self.policy_digest[:32]}')}"
+        ]
         if mode != "idle":
             rules.append(f"{_LOOPBACK[self.direction]} accept")
             rules.extend(f"ct state related {errors} accept" for errors in _ERRORS)
@@ -107,7 +109,9 @@ class _Hook:
                 if rule.action != "deny" or not rule.reset_established or not ports:
                     continue
                 mirrored = way != self.direction
-                port = "" if ports == line.WHOLE["tcp"] else f" tcp {'sport' if mirrored else 'dport'} {_port_set(ports)}"
+                port = (
+                    "" if ports == line.WHOLE["tcp"] else f" tcp {'sport' if mirrored else 'dport'} {_port_set(ports)}"
+                )
                 for condition in self.both[way].conditions(rule, FAMILIES, mirrored):
                     name = self.both[self.direction].cut(rule, f"{condition}{port}")
                     where = f" {condition}" if condition else ""
@@ -172,7 +176,15 @@ class _Hook:
             else:
                 joined.append((low, high, chain))
         targets = ", ".join(_element(*element) for element in joined)
-        maps.extend([f"\tmap {name} {{", f"\t\ttype {key} : verdict", "\t\tflags interval", f"\t\telements = {{ {targets} }}", "\t}"])
+        maps.extend(
+            [
+                f"\tmap {name} {{",
+                f"\t\ttype {key} : verdict",
+                "\t\tflags interval",
+                f"\t\telements = {{ {targets} }}",
+                "\t}",
+            ]
+        )
         return name
 
 

@@ -19,6 +19,7 @@ from ...model.addresses import FAMILIES, Family
 from ...model.artifact import ORDER, ArtifactRule
 from ...model.estate import Direction, Mode
 from ...model.intervals import Intervals, intersection
+from ...model.policy import Action
 from ..driver import Row
 from .capabilities import LOG_GROUP, LOG_RATE
 from .sets import AddressSets, quoted
@@ -131,7 +132,7 @@ class Chains:
         yield _joined(condition, f"counter name {name} {verdict} comment {quoted(text)}")
 
     def _default_lines(self) -> list[str]:
-        action = "allow" if self.mode == "selective" else "deny"
+        action: Action = "allow" if self.mode == "selective" else "deny"
         row = Row(self.direction, "default", action, "", ("any",), f"no rule decides; mode {self.mode}")
         name = self._counted(row, "")
         verdict = "drop" if self.mode == "full" else "accept"
@@ -141,7 +142,9 @@ class Chains:
     def cut(self, rule: ArtifactRule, condition: str) -> str:
         """Counter of the TCP segments that would take up a session which the rule ends."""
         meaning = "segments of a session that the rule ended"
-        return self._counted(Row(self.direction, rule.tier, rule.action, rule.id, ("tcp",), meaning), f"cut {condition}")
+        return self._counted(
+            Row(self.direction, rule.tier, rule.action, rule.id, ("tcp",), meaning), f"cut {condition}"
+        )
 
     def _counted(self, row: Row, condition: str) -> str:
         """The id of a row: equal content has an equal id in every render, so counters can be carried over."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ...model.addresses import FAMILIES, WHOLE_FAMILY, Family, show
+from ...model.addresses import WHOLE_FAMILY, Family, show
 from ...model.artifact import Artifact, PeerSet
 from ...model.errors import EnforcementError
 from ...model.intervals import Intervals, size
@@ -21,7 +21,7 @@ from .capabilities import EXPANDED_MEMBERS, LONGEST_COMMENT
 
 ADDRESS_TYPES: Mapping[Family, str] = {4: "ipv4_addr", 6: "ipv6_addr"}
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
-_UNPRINTABLE = re.compile(r'[^ !#-~]|[\\]')
+_UNPRINTABLE = re.compile(r"[^ !#-~]|[\\]")
 
 
 def quoted(text: str) -> str:
@@ -63,14 +63,11 @@ class AddressSets:
     def members(self) -> dict[str, list[str]]:
         return {
             label: [
-                show(family, number)
-                for low, high in peers.addresses.get(family, ())
-                for number in range(low, high + 1)
+                show(family, number) for low, high in peers.addresses.get(family, ()) for number in range(low, high + 1)
             ]
             for label, (peers, family) in sorted(self._used.items())
             if label.startswith("m")
         }
-
 
 
 def _as_members(peers: PeerSet, addresses: Intervals) -> bool:

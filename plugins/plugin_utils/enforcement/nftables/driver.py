@@ -1,0 +1,20 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The nftables driver: hosts that enforce for themselves, through the agent that travels to them."""
+
+from __future__ import annotations
+
+from .attribute import decide
+from .capabilities import CAPABILITIES
+from .read import read
+from .render import render
+
+
+class Nftables:
+    """Pure functions behind the driver protocol; see the modules for what they promise."""
+
+    capabilities = CAPABILITIES
+    render = staticmethod(render)
+    read = staticmethod(read)
+    decide = staticmethod(decide)
