@@ -82,6 +82,22 @@ class Inventory:
         """Workload id to inventory name; they differ where a host has `microseg_id`."""
         return {workload_id(variables): variables.host for variables, _groups in self._each()}
 
+    def members(self, group: str) -> tuple[str, ...]:
+        """Inventory names of a group that enforcement is for. Raises EstateError (E-NO-TARGET).
+
+        A missing group would make "everything equal" true for nobody; the group `all` is nobody's decision.
+        """
+        groups = self._hostvars._inventory.get_groups_dict()
+        hint = "Name a group of hosts with microseg_hosts."
+        if group == "all":
+            raise EstateError("E-NO-TARGET", "the group all is no target: it holds whatever somebody adds.", hint=hint)
+        if group not in groups:
+            raise EstateError("E-NO-TARGET", f"there is no group {group} in the inventory.", hint=hint)
+        names = tuple(name for name in groups[group] if name != ROLLOUT_HOST)
+        if not names:
+            raise EstateError("E-NO-TARGET", f"the group {group} has no hosts.", hint=hint)
+        return names
+
     def _each(self) -> Iterator[tuple[Variables, list[str]]]:
         templar = Templar(loader=self._hostvars._loader)
         for name in self.names:

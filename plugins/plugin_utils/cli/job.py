@@ -19,7 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..model.errors import Finding, MicrosegError, PolicyError, Rejected
+from ..boundary.moments import moment
+from ..model.errors import Finding, MicrosegError, Rejected
 
 if TYPE_CHECKING:
     from ..boundary.inventory import Inventory
@@ -60,23 +61,14 @@ class Job:
 
     def inputs(self) -> Inputs:
         """Policy and estate. Raises MicrosegError; rule findings are in the result."""
-        moment = self.moment()
+        at = self.moment()
         from ..workflow import inputs
 
-        return inputs.load(self.policy, self.inventory().hosts, moment)
+        return inputs.load(self.policy, self.inventory().hosts, at)
 
     def moment(self) -> datetime | None:
         """`--at`; None means now. Raises PolicyError (E-TIME)."""
-        if not self.at:
-            return None
-        hint = "Write for example 2026-12-31T18:00:00+01:00, or ...Z for UTC."
-        try:
-            moment = datetime.fromisoformat(self.at)
-        except ValueError:
-            raise PolicyError("E-TIME", f"--at {self.at!r} is not a time.", hint=hint) from None
-        if moment.tzinfo is None:
-            raise PolicyError("E-TIME", f"--at {self.at!r} has no time zone.", hint=hint)
-        return moment
+        return moment(self.at)
 
     def command(self, *words: str, inventory: bool = True) -> str:
         """A command line for the "Next" line of a screen, with the sources of this run."""

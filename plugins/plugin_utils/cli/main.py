@@ -48,7 +48,7 @@ def check(
     as_enforced: Annotated[
         bool, typer.Option("--as-enforced", help="Judge guardrails and tests by today's modes instead of intent.")
     ] = False,
-    format: FormatOption = "table",  # noqa: A002
+    format: FormatOption = "table",
 ) -> None:
     """Check documents, estate and rules; judge guardrails; run policy tests."""
     from . import policy_verbs
@@ -75,7 +75,7 @@ def reach(
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
     at: AtOption = "",
-    format: FormatOption = "table",  # noqa: A002
+    format: FormatOption = "table",
 ) -> None:
     """List which services every workload may use on every other one."""
     from . import policy_verbs
@@ -96,7 +96,7 @@ def explain(
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
     at: AtOption = "",
-    format: FormatOption = "table",  # noqa: A002
+    format: FormatOption = "table",
 ) -> None:
     """Say whether FROM may open SERVICE to TO, and who decides."""
     from . import policy_verbs
@@ -115,7 +115,7 @@ def diff(
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
     at: AtOption = "",
-    format: FormatOption = "table",  # noqa: A002
+    format: FormatOption = "table",
 ) -> None:
     """Say which packets two policies treat differently; without -i over every label combination."""
     from . import policy_verbs
@@ -131,7 +131,7 @@ def doctor(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
-    format: FormatOption = "table",  # noqa: A002
+    format: FormatOption = "table",
 ) -> None:
     """Look at the installation, the inventory and the policy, and say what would stop the other verbs."""
     from . import health
@@ -141,7 +141,7 @@ def doctor(
 
 
 @app.command()
-def version(format: FormatOption = "table") -> None:  # noqa: A002
+def version(format: FormatOption = "table") -> None:
     """Print the version."""
     from . import health
 
@@ -150,7 +150,7 @@ def version(format: FormatOption = "table") -> None:  # noqa: A002
 
 
 def _job(
-    format: Format,  # noqa: A002
+    format: Format,
     inventory: list[str] | None,
     extra_vars: list[str] | None,
     vault_id: list[str] | None,
