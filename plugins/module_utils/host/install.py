@@ -76,6 +76,8 @@ def _source(name: str) -> str:
     module = importlib.import_module(name)
     get_source = getattr(getattr(module.__spec__, "loader", None), "get_source", None)
     text = get_source(name) if get_source is not None else None
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")  # the loader of collections, in tests on the controller
     if not isinstance(text, str):
         raise HostError(TOOL, "the source of {0} cannot be read. Nothing was changed.".format(name))
     return text

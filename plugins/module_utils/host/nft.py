@@ -41,11 +41,12 @@ class Nft:
 
     def table(self) -> Optional[Listing]:
         """Listing of our table; None if it is not there."""
-        done = programs.run([self.program, "-j", "list", "table", FAMILY, TABLE])
-        if done.code == 0:
-            return _decoded(done.out)
-        if not self.exists():
-            return None
+        for _attempt in range(3):  # the table may come between the two questions
+            done = programs.run([self.program, "-j", "list", "table", FAMILY, TABLE])
+            if done.code == 0:
+                return _decoded(done.out)
+            if not self.exists():
+                return None
         raise HostError(NFT, "nft cannot list our table: {0}".format(_brief(done.err)))
 
     def exists(self) -> bool:
