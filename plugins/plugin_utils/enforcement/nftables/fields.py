@@ -27,6 +27,7 @@ from .values import (
     address6,
     bit_values,
     compared,
+    elements,
     interval,
     intervals,
     moment,
@@ -129,8 +130,7 @@ class Word:
     def match(self, op: str, right: Any, sets: Sets) -> Part:
         if op not in ("==", "!="):
             raise Unmodelled
-        values = right["set"] if isinstance(right, Mapping) and "set" in right else [right]
-        judged = [self.judge(str(unwrapped(value))) for value in values]
+        judged = [self.judge(str(unwrapped(value))) for value in elements(right, sets)]
         known = True if True in judged else None if None in judged else False
         if known is None:
             return _rest(PERHAPS)
@@ -160,17 +160,14 @@ def _services(found: Intervals, doubt: Intervals = ()) -> Part:
     return _rest(Alternative(surely=found, maybe=maybe))
 
 
-def _constant(value: int, situation: Situation | None = None) -> Callable[[Intervals], Part]:
+def _constant(value: int) -> Callable[[Intervals], Part]:
     return lambda values: _rest(ALWAYS if contains(values, value) else NEVER)
 
 
 def _of_protocols(values: Intervals, family: Family) -> Intervals:
     """Services of IP protocol numbers."""
-    parts = list(
-        intersection(
-            tuple((low + line.PROTO_BASE, high + line.PROTO_BASE) for low, high in values), line.WHOLE["proto"]
-        )
-    )
+    shifted = tuple((low + line.PROTO_BASE, high + line.PROTO_BASE) for low, high in values)
+    parts = list(intersection(shifted, line.WHOLE["proto"]))
     for protocol, value in line.PROTOCOL_NUMBERS.items():
         if contains(values, value) and protocol != ("icmpv6" if family == 4 else "icmp"):
             parts.extend(line.WHOLE[protocol])
@@ -191,16 +188,12 @@ def resolve(left: Any, situation: Situation) -> Field:
     if kind == "fib":
         return _fib(body, situation)
     if kind == "&" and len(body) == 2:
-        return _masked(body[0], body[1], situation)
+        return _masked(body[0], body[1])
     raise Unmodelled
 
 
-def _masked(inner: Any, mask: Any, situation: Situation) -> Field:
-    if (
-        isinstance(inner, Mapping)
-        and inner.get("payload", {}).get("protocol") == "tcp"
-        and inner["payload"].get("field") == "flags"
-    ):
+def _masked(inner: Any, mask: Any) -> Field:
+    if inner == {"payload": {"protocol": "tcp", "field": "flags"}}:
         return Flags(bit_values(mask, {}, number(names.TCP_FLAGS))[0])
     raise Unmodelled
 
@@ -229,22 +222,20 @@ def _network(protocol: str, name: str, situation: Situation) -> Field:
                 return _rest(NEVER)
             return Part(None, values, ALWAYS) if from_peer else Part(values, None, ALWAYS)
 
-        return Numbers(
-            address4 if family == 4 else address6, WHOLE_FAMILY[family][0], 32 if family == 4 else 128, addresses
-        )
+        parse, bits = (address4, 32) if family == 4 else (address6, 128)
+        return Numbers(parse, WHOLE_FAMILY[family][0], bits, addresses)
     if (protocol, name) == ("ip", "protocol"):
-        return Numbers(
-            number(names.PROTOCOLS),
-            _BYTE,
-            8,
-            lambda values: _services(_of_protocols(values, 4)) if here else _rest(NEVER),
-        )
+        return _protocol(lambda values: _services(_of_protocols(values, 4)) if here else _rest(NEVER))
     if (protocol, name) == ("ip6", "nexthdr"):
-        # The first header after the fixed one: an extension header may stand before what the service line calls protocol.
-        return Numbers(number(names.PROTOCOLS), _BYTE, 8, lambda values: _next_header(values) if here else _rest(NEVER))
+        # The first header after the fixed one: extension headers may stand before what the service line calls protocol.
+        return _protocol(lambda values: _next_header(values) if here else _rest(NEVER))
     if name == "version":
         return Numbers(_plain, (0, 15), 4, lambda values: _rest(ALWAYS if here and contains(values, family) else NEVER))
     raise Unmodelled
+
+
+def _protocol(meaning: Callable[[Intervals], Part]) -> Field:
+    return Numbers(number(names.PROTOCOLS), _BYTE, 8, meaning)
 
 
 def _next_header(values: Intervals) -> Part:
@@ -259,9 +250,9 @@ def _ports(protocol: str, source: bool) -> Field:
         # `th` reads the same bytes of whatever protocol comes; there they are no ports.
         others = subtraction(line.ANY, whole) if protocol == "th" else ()
         if source:
-            return (
-                _services(whole, others) if values == (_PORT,) else _services((), (*whole, *others) if values else ())
-            )
+            if values == (_PORT,):
+                return _services(whole, others)
+            return _services((), (*whole, *others) if values else ())
         bases = [line.BASES[name] for name in protocols]
         return _services(normalised((base + low, base + high) for base in bases for low, high in values), others)
 
@@ -283,18 +274,15 @@ def _icmp(protocol: str, name: str, situation: Situation) -> Field:
             return _rest(NEVER)
         if name == "type":
             return _services(tuple((base + low * 256, base + high * 256 + 255) for low, high in values))
-        return _services(
-            normalised((base + t * 256 + low, base + t * 256 + high) for t in range(256) for low, high in values)
-        )
+        starts = range(base, base + 0x10000, 256)
+        return _services(normalised((start + low, start + high) for start in starts for low, high in values))
 
     return Numbers(number(words), _BYTE, 8, meaning)
 
 
 def _meta(key: str, situation: Situation) -> Field:
     if key == "l4proto":
-        return Numbers(
-            number(names.PROTOCOLS), _BYTE, 8, lambda values: _services(_of_protocols(values, situation.family))
-        )
+        return _protocol(lambda values: _services(_of_protocols(values, situation.family)))
     if key == "nfproto":
         return Numbers(number({"ipv4": 2, "ipv6": 10}), _BYTE, 8, _constant(2 if situation.family == 4 else 10))
     if key == "protocol":

@@ -174,7 +174,7 @@ def _understood(program: Program, table: LiveTable, live: LiveRule) -> Rule:
 
 
 def _statement(kind: str, body: Any) -> tuple[Alternative | Verdict | None, str]:
-    """What a statement other than a match or a verdict does: nothing, a doubt about the match, or a doubtful verdict."""
+    """What a statement that is no match and no verdict does: nothing, a doubt about the match, a doubtful verdict."""
     if kind in _HARMLESS:
         return None, ""
     if kind in _TRANSLATIONS:
@@ -228,7 +228,7 @@ def _concatenated(program: Program, table: LiveTable, left: Sequence[Any], right
 def _map(program: Program, table: LiveTable, body: Mapping[str, Any]) -> list[tuple[Alternative, Verdict]]:
     try:
         key = body["key"]
-        left = key["concat"] if "concat" in key else [key]
+        left = key.get("concat", [key])
         fields = [resolve(item, program.situation) for item in left]
         entries = []
         verdicts: dict[str, Verdict] = {}
@@ -252,7 +252,7 @@ def _element(fields: Sequence[Field], value: Any) -> Part:
     own: Intervals | None = None
     peer: Intervals | None = None
     rest = ALWAYS
-    for item, single in zip(fields, values):
+    for item, single in zip(fields, values, strict=True):
         part = item.element(single)
         own = own if part.own is None else part.own
         peer = peer if part.peer is None else part.peer

@@ -20,7 +20,6 @@ from ...model.estate import DIRECTIONS, Direction
 from ...model.forms import Cell, Form, Slice, build_slices
 from ...model.intervals import EMPTY, Intervals, intersection, subtraction, union
 from ..driver import Reading
-from .capabilities import FAMILY, TABLE
 from .evaluate import Judge, lost_connections
 from .fields import Situation
 from .listing import LiveTable, tables
@@ -31,16 +30,12 @@ _BESIDE: dict[Direction, tuple[tuple[str, str], ...]] = {
     "ingress": (
         ("netdev", "ingress"),
         ("inet", "ingress"),
-        ("bridge", "prerouting"),
-        ("bridge", "input"),
-        ("bridge", "forward"),
+        *(("bridge", h) for h in ("prerouting", "input", "forward")),
     ),
     "egress": (
         ("netdev", "egress"),
         ("inet", "egress"),
-        ("bridge", "output"),
-        ("bridge", "postrouting"),
-        ("bridge", "forward"),
+        *(("bridge", h) for h in ("output", "postrouting", "forward")),
     ),
 }
 _OTHER_WAY: dict[Direction, Direction] = {"ingress": "egress", "egress": "ingress"}
@@ -48,7 +43,7 @@ _OTHER_WAY: dict[Direction, Direction] = {"ingress": "egress", "egress": "ingres
 
 @dataclass
 class Live:
-    """What was read, kept for attribution. `foreign_only`: nothing of ours is there."""
+    """What was read, kept for attribution: per direction and family, the program and its answers so far."""
 
     judges: dict[tuple[Direction, Family], Judge] = field(default_factory=dict)
 
@@ -155,4 +150,4 @@ def _all_unknown(own: Intervals, family: Family) -> tuple[Slice, ...]:
     return (Slice(own, (Cell(WHOLE_FAMILY[family], EMPTY, line.UNIVERSE[family]),)),) if own else ()
 
 
-__all__ = ["FAMILY", "TABLE", "Live", "read"]
+__all__ = ["Live", "read"]

@@ -80,9 +80,8 @@ class _Hook:
         if mode == "idle" and not cuts:
             return []
         maps: list[str] = []
-        rules = [
-            f"ct state established accept comment {quoted(f'microseg format {FORMAT} policy {self.policy_digest[:32]}')}"
-        ]
+        origin = quoted(f"microseg format {FORMAT} policy {self.policy_digest[:32]}")
+        rules = [f"ct state established accept comment {origin}"]
         if mode != "idle":
             rules.append(f"{_LOOPBACK[self.direction]} accept")
             rules.extend(f"ct state related {errors} accept" for errors in _ERRORS)
@@ -109,9 +108,8 @@ class _Hook:
                 if rule.action != "deny" or not rule.reset_established or not ports:
                     continue
                 mirrored = way != self.direction
-                port = (
-                    "" if ports == line.WHOLE["tcp"] else f" tcp {'sport' if mirrored else 'dport'} {_port_set(ports)}"
-                )
+                end = "sport" if mirrored else "dport"
+                port = "" if ports == line.WHOLE["tcp"] else f" tcp {end} {_port_set(ports)}"
                 for condition in self.both[way].conditions(rule, FAMILIES, mirrored):
                     name = self.both[self.direction].cut(rule, f"{condition}{port}")
                     where = f" {condition}" if condition else ""
@@ -176,15 +174,8 @@ class _Hook:
             else:
                 joined.append((low, high, chain))
         targets = ", ".join(_element(*element) for element in joined)
-        maps.extend(
-            [
-                f"\tmap {name} {{",
-                f"\t\ttype {key} : verdict",
-                "\t\tflags interval",
-                f"\t\telements = {{ {targets} }}",
-                "\t}",
-            ]
-        )
+        body = (f"type {key} : verdict", "flags interval", f"elements = {{ {targets} }}")
+        maps.extend([f"\tmap {name} {{", *(f"\t\t{text}" for text in body), "\t}"])
         return name
 
 

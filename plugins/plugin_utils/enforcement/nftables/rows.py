@@ -64,7 +64,7 @@ class Chains:
         name = f"{LETTER[self.direction]}_{_digest(repr((services, [rule.to_dict() for rule in ordered])))}"
         if name not in self._lines:
             self._lines[name] = []  # the place in the order of names is taken before chains behind a pass are made
-            self._lines[name] = list(self._atom_lines(ordered, services, name))
+            self._lines[name] = list(self._atom_lines(ordered, services))
         return name
 
     def declarations(self) -> Iterator[str]:
@@ -86,14 +86,14 @@ class Chains:
         if mirrored:
             peer_field, own_field = own_field, peer_field
         clock = _clock(rule)
-        result = []
         if rule.peers is None and rule.own is None:
             return [clock]
-        for family in families:
-            for peer in self._side(rule.peers, family, peer_field):
-                for own in self._side(rule.own, family, own_field):
-                    result.append(_joined(peer, own, clock))
-        return result
+        return [
+            _joined(peer, own, clock)
+            for family in families
+            for peer in self._side(rule.peers, family, peer_field)
+            for own in self._side(rule.own, family, own_field)
+        ]
 
     def _side(self, names: tuple[str, ...] | None, family: Family, field_name: str) -> list[str]:
         if names is None:
@@ -101,7 +101,7 @@ class Chains:
         found = [self.sets.condition(name, family, field_name) for name in names]
         return [text for text in found if text is not None]
 
-    def _atom_lines(self, rules: list[ArtifactRule], services: Intervals, chain: str) -> Iterator[str]:
+    def _atom_lines(self, rules: list[ArtifactRule], services: Intervals) -> Iterator[str]:
         families = tuple(family for family in FAMILIES if intersection(services, line.UNIVERSE[family]))
         terms = tuple(line.show(services))
         for tier, group in groupby(rules, key=lambda rule: rule.tier):
@@ -142,9 +142,8 @@ class Chains:
     def cut(self, rule: ArtifactRule, condition: str) -> str:
         """Counter of the TCP segments that would take up a session which the rule ends."""
         meaning = "segments of a session that the rule ended"
-        return self._counted(
-            Row(self.direction, rule.tier, rule.action, rule.id, ("tcp",), meaning), f"cut {condition}"
-        )
+        row = Row(self.direction, rule.tier, rule.action, rule.id, ("tcp",), meaning)
+        return self._counted(row, f"cut {condition}")
 
     def _counted(self, row: Row, condition: str) -> str:
         """The id of a row: equal content has an equal id in every render, so counters can be carried over."""

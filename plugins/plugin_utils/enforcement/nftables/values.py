@@ -144,9 +144,3 @@ def compared(op: str, found: Intervals, domain: Interval) -> Intervals:
         }[op]
         return (result,) if result[0] <= result[1] else ()
     raise Unmodelled
-
-
-__all__ = [
-    "Parser", "Sets", "Unmodelled", "address4", "address6", "bit_values", "compared", "elements", "interval", "intervals",
-    "moment", "number", "unwrapped",
-]  # fmt: skip
