@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+from extensions.lab import access, topology
 from extensions.lab.lab import Lab, default_directory, environment, probe_ability
 from extensions.lab.topology import LabError
 
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     connect.add_argument("provider")
     connect.add_argument("services", nargs="+")
     connect.add_argument("--family", type=int, choices=(4, 6), default=4)
+    inventory = verbs.add_parser("inventory", help="write the inventory of a spec without starting anything")
+    inventory.add_argument("spec", type=pathlib.Path)
+    inventory.add_argument("target", type=pathlib.Path)
     verbs.add_parser("probe-ability", help="what this machine permits, and why")
     options = parser.parse_args(arguments)
     try:
@@ -87,6 +91,14 @@ def _connect(options: argparse.Namespace) -> int:
     return 1 if "denied" in words else 0
 
 
+def _inventory(options: argparse.Namespace) -> int:
+    """For commands that only read variables; there are no connection variables in it."""
+    spec = topology.read_spec(options.spec)
+    hosts = topology.hosts_of(spec, topology.controller_of(spec))
+    access.write_inventory(options.target, [host for host in hosts.values() if not host.unmanaged], {})
+    return 0
+
+
 def _probe_ability(_: argparse.Namespace) -> int:
     word, reason = probe_ability()
     print(f"{word}: {reason}")
@@ -99,5 +111,6 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": _status,
     "exec": _exec,
     "connect": _connect,
+    "inventory": _inventory,
     "probe-ability": _probe_ability,
 }

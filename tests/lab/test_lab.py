@@ -386,6 +386,9 @@ def test_command_line(lab_ability: str, run_directory: pathlib.Path) -> None:
     assert call("probe-ability").stdout.startswith(lab_ability)
     assert call("exec", "a", "--dir", directory, "--", "true").returncode == 2
     try:
+        assert call("inventory", spec, run_directory / "cli-inventory.yml").returncode == 0
+        written = json.loads((run_directory / "cli-inventory.yml").read_text())
+        assert written["all"]["hosts"]["b"] == {"ansible_host": "10.0.0.2"}
         assert call("up", spec, "--dir", directory).returncode == 0
         assert call("exec", "--dir", directory, "b", "--", "hostname").stdout == "b\n"
         assert call("exec", "b", "--dir", directory, "--", "sh", "-c", "exit 3").returncode == 3
