@@ -14,7 +14,12 @@ from __future__ import annotations
 import random
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses import Address, Prefix
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import EnforcementPoint, Estate, Modes, Workload
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import (
+    EnforcementPoint,
+    Estate,
+    Modes,
+    Workload,
+)
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.labels import Fact
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.policy import (
     AddressPeer,
@@ -80,7 +85,11 @@ def _estate(chooser, apps, shape, count):
             addresses.append(Address("", 6, (0x20010DB8 << 96) + 16 + index))
         name = f"h{index:06d}"
         workloads[name] = Workload(
-            name, labels, tuple(addresses), modes=Modes("full", "full"), enforcement=(EnforcementPoint(name, "nftables"),)
+            name,
+            labels,
+            tuple(addresses),
+            modes=Modes("full", "full"),
+            enforcement=(EnforcementPoint(name, "nftables"),),
         )
     return Estate(workloads, controllers=(Address("", 4, (10 << 24) + 5),), management_ports=parse_all(["tcp/22"]))
 
@@ -97,7 +106,19 @@ def _policy(chooser, apps, shape, count):
     while len(application) + len(infrastructure) + len(admin) < count:
         number = len(application) + len(infrastructure) + len(admin)
         draw = chooser.random()
-        kind = "tiers" if draw < 0.55 else "apps" if draw < 0.7 else "shared" if draw < 0.8 else "wide" if draw < 0.88 else "external" if draw < 0.95 else "deny"
+        kind = (
+            "tiers"
+            if draw < 0.55
+            else "apps"
+            if draw < 0.7
+            else "shared"
+            if draw < 0.8
+            else "wide"
+            if draw < 0.88
+            else "external"
+            if draw < 0.95
+            else "deny"
+        )
         if kind in wide:
             wide[kind] += 1
             if wide[kind] > WIDE[kind]:
@@ -108,11 +129,17 @@ def _policy(chooser, apps, shape, count):
         name = [f"app{app}"]
         env = [chooser.choice(envs)]
         if kind == "tiers":
-            sides = _selector(app=name, env=env, role=[chooser.choice(roles)]), _selector(app=name, env=env, role=[chooser.choice(roles)])
+            sides = (
+                _selector(app=name, env=env, role=[chooser.choice(roles)]),
+                _selector(app=name, env=env, role=[chooser.choice(roles)]),
+            )
         elif kind == "apps":
             sides = _selector(app=[f"app{chooser.randrange(apps)}"], env=env), _selector(app=name, env=env)
         elif kind == "shared":
-            sides = _selector(env=[chooser.choice(ENVS)]), _selector(owner=[f"team{chooser.randrange(50)}"], role=[chooser.choice(ROLES)])
+            sides = (
+                _selector(env=[chooser.choice(ENVS)]),
+                _selector(owner=[f"team{chooser.randrange(50)}"], role=[chooser.choice(ROLES)]),
+            )
         elif kind == "wide":
             sides = (
                 _selector(env=[chooser.choice(ENVS)], loc=chooser.sample(LOCS, 2)),
@@ -121,9 +148,15 @@ def _policy(chooser, apps, shape, count):
         elif kind == "external":
             length = chooser.randint(12, 28)
             low = (chooser.randrange(11 << 24, 223 << 24) >> (32 - length)) << (32 - length)
-            sides = AddressPeer((Prefix(None, 4, low, low + (1 << (32 - length)) - 1),)), _selector(app=name, role=[chooser.choice(roles)])
+            sides = (
+                AddressPeer((Prefix(None, 4, low, low + (1 << (32 - length)) - 1),)),
+                _selector(app=name, role=[chooser.choice(roles)]),
+            )
         else:
-            sides = _selector(env=[chooser.choice(ENVS[2:])], owner=[f"team{chooser.randrange(50)}"]), _selector(env=[chooser.choice(ENVS[:2])], compliance=["pci"])
+            sides = (
+                _selector(env=[chooser.choice(ENVS[2:])], owner=[f"team{chooser.randrange(50)}"]),
+                _selector(env=[chooser.choice(ENVS[:2])], compliance=["pci"]),
+            )
         rule = Rule(f"r{number:05d}", (sides[0],), (sides[1],), services, action="deny" if kind == "deny" else "allow")
         (admin if kind == "deny" else infrastructure if kind in ("shared", "wide") else application).append(rule)
     rulesets = (

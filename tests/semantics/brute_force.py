@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The reference evaluator: the numbered sentences of the semantics, one packet at a time, as plainly as they can be said.
+"""The reference evaluator: the numbered sentences of the semantics, packet by packet, as plainly as they can be said.
 
 It reads the raw documents and shares no code with the product, not even the parsers. It is slow on purpose.
 """
@@ -84,8 +84,7 @@ def requirements(selector):
                 result.append((key, "in", [str(value)]))
         return result
     result = []
-    for term in re.findall(r"(?:[^,(]|\([^)]*\))+", selector):
-        term = term.strip()
+    for term in map(str.strip, re.findall(r"(?:[^,(]|\([^)]*\))+", selector)):
         listed = re.fullmatch(r"(\S+)\s+(in|notin)\s*\(([^)]*)\)", term)
         if listed:
             result.append((listed[1], listed[2], [item.strip() for item in listed[3].split(",")]))
@@ -127,7 +126,7 @@ def selector_answer(wanted, labels, at):
 
 
 class BruteForce:
-    """`documents`: policy documents as plain data. `workloads`: name -> {labels, addresses, zone?, shared?, managed?}."""
+    """`documents`: policy documents as plain data. `workloads`: name -> {labels, addresses, zone?, managed?}."""
 
     def __init__(self, documents, workloads):
         self.settings, self.services, self.lists = {}, {}, {}
@@ -275,8 +274,7 @@ class BruteForce:
                     continue
                 for member in self.members(item):
                     if any(
-                        not self.by_address(element)
-                        and self.holds(element, scope, member, None, "", at) in enough
+                        not self.by_address(element) and self.holds(element, scope, member, None, "", at) in enough
                         for element in far
                     ):
                         return True
@@ -325,7 +323,11 @@ class BruteForce:
         managing = any(service_holds(term, point, self.services) for term in self.management)
         if direction == "ingress" and managing and peer_address[1] in self.controllers:
             return True
-        if direction == "egress" and managing and any(address in self.controllers for _zone, address in own["addresses"]):
+        if (
+            direction == "egress"
+            and managing
+            and any(address in self.controllers for _zone, address in own["addresses"])
+        ):
             return True
         if point in ((("udp", 67), ("udp", 547)) if direction == "egress" else (("udp", 68), ("udp", 546))):
             return True
@@ -360,7 +362,9 @@ class BruteForce:
                     continue
                 if (point[0] == "icmp" and source[1].version == 6) or (point[0] == "icmpv6" and source[1].version == 4):
                     continue
-                for member, answer in self._answers(source_workload, source, target_workload, target, point, at, stage, intent):
+                for member, answer in self._answers(
+                    source_workload, source, target_workload, target, point, at, stage, intent
+                ):
                     answers.setdefault((source, target, member), []).append(answer)
         verdicts, first = set(), None
         for sharing in answers.values():
@@ -379,7 +383,10 @@ class BruteForce:
         egress = self.side("egress", consumer, source, None, target, point, at, stage, intent=intent)
         ports = {service_point(key): service_point(value) for key, value in service["ports"].items()}
         if point not in ports or not self.members(service):
-            yield "", {"verdict": "denied", "egress": egress[1], "ingress": "mode", "one_sided": egress[1] == "unenforced"}
+            yield (
+                "",
+                {"verdict": "denied", "egress": egress[1], "ingress": "mode", "one_sided": egress[1] == "unenforced"},
+            )
             return
         for member in self.members(service):
             alike = [pair for pair in member["addresses"] if pair[1].version == target[1].version]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import (
     EnforcementPoint,
     InventoryHost,
@@ -25,7 +26,7 @@ SHORTHAND = {
     "SHOP": {"scope": "shop-prod", "match": {"app": "shop", "env": "prod"}, "owners": ["t"]},
     "ESTATE": {"scope": "estate", "estate": True, "match": {}, "owners": ["s"]},
 }
-NOW = dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.timezone.utc)
+NOW = dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.UTC)
 
 
 @dataclass
@@ -99,10 +100,11 @@ def _case(common: dict[str, Any], item: dict[str, Any]) -> Case:
     if unmanaged:
         documents.append({"workloads": unmanaged})
     if "modes" not in given:
-        modes = []
-        for name in hosts:
-            mode = item.get("modes", {}).get(name, "full")
-            modes.append({"match": {"workload": name}, **(mode if isinstance(mode, dict) else {"mode": mode})})
+        given_modes = {name: item.get("modes", {}).get(name, "full") for name in hosts}
+        modes = [
+            {"match": {"workload": name}, **(mode if isinstance(mode, dict) else {"mode": mode})}
+            for name, mode in given_modes.items()
+        ]
         documents.append({"modes": modes})
     tests = [(test, outcome) for test, outcome in item.get("tests", [])]
     if tests:

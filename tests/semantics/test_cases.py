@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import Rejected
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.explain import explain, find_target, parse_point
@@ -104,4 +105,6 @@ def test_check_gives_exactly_the_errors_and_the_named_warnings(case: Case) -> No
 def test_guardrails_and_policy_tests_come_out_as_the_case_says(case: Case) -> None:
     report = check(case.inputs())
     assert {result.guardrail.id: result.outcome for result in report.guardrails} == case.guardrails
-    assert ["passes" if result.passes else "fails" for result in report.tests] == [outcome for _test, outcome in case.tests]
+    assert ["passes" if result.passes else "fails" for result in report.tests] == [
+        outcome for _test, outcome in case.tests
+    ]

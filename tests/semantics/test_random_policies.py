@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import itertools
 import os
+import random
 
 import pytest
+
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import services as line
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PolicyError
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.forms import of_artifact
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import contains
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile import compile_bundle
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.explain import explain
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.reach import reach
@@ -69,7 +72,10 @@ def compare_reach(world: World, at: str, stage: str, failsafe: bool) -> int:
                 allowed = packet["verdict"] == "allowed"
                 verdicts.append(allowed)
                 if shown:
-                    assert contains(shown[str(source[1]), str(target[1])], point_of(text)) == allowed, (world.seed, text)
+                    assert contains(shown[str(source[1]), str(target[1])], point_of(text)) == allowed, (
+                        world.seed,
+                        text,
+                    )
                 compared += 1
             assert contains(answer.allowed, point_of(text)) == any(verdicts), (
                 world.seed, at, stage, failsafe, consumer["name"], provider["name"], version, text,
@@ -84,7 +90,9 @@ def compare_artifacts(world: World, at: str) -> int:
     reference = BruteForce(world.documents, world.hosts)
     bundle = compile_bundle(inputs_of(world.documents, world.hosts, moment(at)))
     compared = 0
-    strangers = [("", ip) for ip in map(__import__("ipaddress").ip_address, ("203.0.113.9", "10.0.0.77", "2001:db8:ffff::1", "10.0.0.250"))]
+    strangers = [
+        ("", ip) for ip in map(ipaddress.ip_address, ("203.0.113.9", "10.0.0.77", "2001:db8:ffff::1", "10.0.0.250"))
+    ]
     for point, entry in bundle.points.items():
         own = reference.workloads[entry.workload]
         form = of_artifact(bundle.artifact(point), moment(at))
@@ -107,8 +115,6 @@ def compare_artifacts(world: World, at: str) -> int:
 
 
 def compare_explanations(world: World, at: str, take: int) -> int:
-    import random
-
     reference = BruteForce(world.documents, world.hosts)
     inputs = inputs_of(world.documents, world.hosts, moment(at))
     chooser = random.Random(world.seed)
@@ -120,11 +126,12 @@ def compare_explanations(world: World, at: str, take: int) -> int:
         text = chooser.choice(POINTS)
         try:
             answer = explain(inputs, consumer, provider, text).answer
-        except Exception as error:
-            assert getattr(error, "code", "") == "E-TARGET", (world.seed, consumer, provider, text, error)
+        except PolicyError as error:
+            if error.code != "E-TARGET":
+                raise
             continue
         expected = reference.connection(consumer, provider, text, moment(at))
-        if answer.verdict == "unknown" and expected["verdict"] == "denied" and "." in provider + ":":
+        if answer.verdict == "unknown" and expected["verdict"] == "denied":
             assert any(pair.reason for pair in answer.pairs)
             continue
         assert answer.verdict == expected["verdict"], (world.seed, at, consumer, provider, text)

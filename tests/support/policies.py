@@ -24,7 +24,16 @@ POINTS = [
     "icmp/8.0", "icmp/3.3", "icmp/3.4", "icmp/0.0", "icmpv6/128.0", "icmpv6/135.0", "icmpv6/1.0", "icmpv6/143.0",
     "proto/2", "proto/39", "proto/47", "proto/60", "proto/61",
 ]  # fmt: skip
-PREFIXES = ["10.0.0.0/30", "10.0.0.0/24", "10.0.0.4/32", "2001:db8::/126", "2001:db8::5/128", "0.0.0.0/0", "::/0", "203.0.113.0/24"]
+PREFIXES = [
+    "10.0.0.0/30",
+    "10.0.0.0/24",
+    "10.0.0.4/32",
+    "2001:db8::/126",
+    "2001:db8::5/128",
+    "0.0.0.0/0",
+    "::/0",
+    "203.0.113.0/24",
+]
 
 
 @dataclass
@@ -75,7 +84,9 @@ class _Maker:
         if self.chance(0.8):
             documents.append(self._scope("shop-prod", {"app": "shop", "env": "prod"}, False))
         if self.chance(0.4):
-            documents.append(self._scope("webs", self.random.choice([{"role": ["web", "job"]}, "role in (web,job)"]), False))
+            documents.append(
+                self._scope("webs", self.random.choice([{"role": ["web", "job"]}, "role in (web,job)"]), False)
+            )
         self.random.shuffle(documents)
         return self.world
 
@@ -212,6 +223,15 @@ class _Maker:
         for key in chosen:
             value = self.random.choice(LABELS[key])
             terms.append(
-                self.random.choice([f"{key}={value}", f"{key}!={value}", f"{key} notin ({value})", f"!{key}", key, f"{key} in ({value})"])
+                self.random.choice(
+                    [
+                        f"{key}={value}",
+                        f"{key}!={value}",
+                        f"{key} notin ({value})",
+                        f"!{key}",
+                        key,
+                        f"{key} in ({value})",
+                    ]
+                )
             )
         return ",".join(terms)

@@ -54,7 +54,9 @@ def parse_address(text: str, zone: str = "", where: Place = NOWHERE) -> Address:
     try:
         parsed = ipaddress.ip_address(text.strip())
     except (ValueError, AttributeError):
-        raise EstateError("E-ADDRESS", f"{text!r} is not an IP address.", where, "Write 10.0.0.1 or 2001:db8::1.") from None
+        raise EstateError(
+            "E-ADDRESS", f"{text!r} is not an IP address.", where, "Write 10.0.0.1 or 2001:db8::1."
+        ) from None
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.scope_id:
             raise EstateError("E-ADDRESS", f"{text!r} has an interface scope, which policy cannot use.", where)
@@ -90,8 +92,10 @@ def cidrs(family: int, intervals: Intervals) -> list[str]:
     full = 32 if family == 4 else 128
     result = []
     for low, high in intervals:
-        for network in ipaddress.summarize_address_range(kind(low), kind(high)):  # type: ignore[type-var]
-            result.append(str(network.network_address) if network.prefixlen == full else str(network))
+        result.extend(
+            str(network.network_address) if network.prefixlen == full else str(network)
+            for network in ipaddress.summarize_address_range(kind(low), kind(high))
+        )
     return result
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from typing import Any, Literal, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from .addresses import Family
 from .estate import Direction, Mode
@@ -185,7 +186,8 @@ class Artifact:
 
     def policy_digest(self) -> str:
         """Over the policy alone: the addresses of member sets and of the workload itself do not count (DESIGN §5)."""
-        data = self.to_dict()
+        bare = {name: replace(one, addresses={}) if one.kind == "members" else one for name, one in self.sets.items()}
+        data = replace(self, sets=bare).to_dict()
         data["own"] = None
         for item in data["sets"]:
             if item["kind"] == "members":
@@ -203,7 +205,7 @@ def set_id(kind: Literal["members", "static"], meaning: str) -> str:
 
 def _moment(value: datetime | None) -> str | None:
     """UTC, so that equal moments are equal text."""
-    return value.astimezone(timezone.utc).isoformat() if value else None
+    return value.astimezone(UTC).isoformat() if value else None
 
 
 def _digest(data: Any) -> str:

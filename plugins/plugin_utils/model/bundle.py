@@ -9,9 +9,10 @@ stays small; the artifact of one point is put together on demand.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 from .addresses import Family
 from .artifact import Artifact, DirectionPolicy, PeerSet

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Literal
+from typing import Any, Literal
 
 from . import services as line
 from .addresses import FAMILIES, FAMILY_NAMES, Family, ranges, show
@@ -191,7 +192,10 @@ def _merged(boxes: list[Box]) -> tuple[Box, ...]:
         by_own[key] = union(by_own.get(key, EMPTY), own)
     return tuple(
         sorted(
-            (Box(direction, family, own, peers, services) for (direction, family, peers, services), own in by_own.items()),
+            (
+                Box(direction, family, own, peers, services)
+                for (direction, family, peers, services), own in by_own.items()
+            ),
             key=lambda box: (box.direction, box.family, box.peers, box.services),
         )
     )

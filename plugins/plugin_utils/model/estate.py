@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal, Mapping
+from typing import Any, Literal
 
 from .addresses import Address, Family
 from .errors import NOWHERE, Place

@@ -11,9 +11,9 @@ Forms come from artifacts (`of_artifact`) and from live rules read back by drive
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Callable, Iterable, Mapping, Sequence
 
 from . import services as line
 from .addresses import FAMILIES, WHOLE_FAMILY, Family
@@ -139,12 +139,12 @@ def evaluate(rules: Iterable[ArtifactRule], mode: str, family: Family) -> Interv
         actions[rule.action] = union(actions.get(rule.action, EMPTY), rule.services)
     undecided, allowed = universe, EMPTY
     for tier in ORDER:
-        actions = by_tier.get(tier)
-        if not actions:
+        if tier not in by_tier:
             continue
-        passed = actions.get("pass", EMPTY)
-        denied = subtraction(actions.get("deny", EMPTY), passed)
-        opened = subtraction(subtraction(actions.get("allow", EMPTY), passed), denied)
+        here = by_tier[tier]
+        passed = here.get("pass", EMPTY)
+        denied = subtraction(here.get("deny", EMPTY), passed)
+        opened = subtraction(subtraction(here.get("allow", EMPTY), passed), denied)
         allowed = union(allowed, intersection(undecided, opened))
         undecided = subtraction(undecided, union(denied, opened))
     return union(allowed, undecided) if mode == "selective" else allowed

@@ -10,7 +10,7 @@ closed intervals. Equal sets are therefore equal tuples, and a digest of the tup
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Iterable
+from collections.abc import Iterable
 
 Interval = tuple[int, int]
 Intervals = tuple[Interval, ...]

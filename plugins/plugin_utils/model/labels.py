@@ -9,10 +9,10 @@ match on it, a deny rule does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Mapping
 
 
 class Truth(IntEnum):

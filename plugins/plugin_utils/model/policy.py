@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Mapping, Union
+from typing import Any, Literal
 
 from .addresses import Address, Prefix
 from .errors import NOWHERE, Place
@@ -62,7 +63,7 @@ class AnyPeer:
     pass
 
 
-Peer = Union[LabelPeer, WorkloadPeer, AddressPeer, FqdnPeer, ScopePeer, AllWorkloadsPeer, AnyPeer]
+Peer = LabelPeer | WorkloadPeer | AddressPeer | FqdnPeer | ScopePeer | AllWorkloadsPeer | AnyPeer
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ proto/N               0x50000 + N, never 1, 6, 17, 58, 132
 from __future__ import annotations
 
 import re
-from typing import Iterable
+from collections.abc import Iterable
 
 from .errors import NOWHERE, Place, PolicyError
 from .intervals import Intervals, covers, intersection, normalised, subtraction, union
@@ -190,6 +190,21 @@ def representative(services: Intervals) -> int:
 
 
 __all__ = [
-    "ANY", "BASES", "ICMP_PROTOCOLS", "PORT_PROTOCOLS", "PROTO_BASE", "PROTOCOL_NUMBERS", "UNIVERSE", "WHOLE", "covers",
-    "intersection", "parse", "parse_all", "protocol_of", "representative", "show", "subtraction", "union",
+    "ANY",
+    "BASES",
+    "ICMP_PROTOCOLS",
+    "PORT_PROTOCOLS",
+    "PROTOCOL_NUMBERS",
+    "PROTO_BASE",
+    "UNIVERSE",
+    "WHOLE",
+    "covers",
+    "intersection",
+    "parse",
+    "parse_all",
+    "protocol_of",
+    "representative",
+    "show",
+    "subtraction",
+    "union",
 ]  # fmt: skip

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Iterator
+from collections.abc import Iterator, Mapping
 
-from ..model.addresses import FAMILIES, Family
+from ..model.addresses import Family
+from ..model.allocation import allocating
 from ..model.artifact import ArtifactRule, DirectionPolicy, PeerSet
 from ..model.bundle import Bundle, PointEntry, WorkloadEntry
 from ..model.estate import DIRECTIONS, Direction, EnforcementPoint, Estate, Mode, Workload
@@ -22,6 +22,11 @@ from .weights import weight_of
 
 def make_bundle(policy: Policy, compiled: Compiled) -> Bundle:
     """Equal input gives an equal bundle. Only managed workloads with an address have entries."""
+    with allocating():
+        return _bundle(policy, compiled)
+
+
+def _bundle(policy: Policy, compiled: Compiled) -> Bundle:
     shared = _Policies(compiled)
     points: dict[str, PointEntry] = {}
     for name, workload in compiled.estate.workloads.items():
@@ -79,10 +84,10 @@ class PeerSets(Mapping[str, PeerSet]):
 
 
 def _own(workload: Workload) -> Mapping[Family, Intervals]:
-    return {
-        family: normalised((address.number, address.number) for address in workload.of_family(family))
-        for family in FAMILIES
-    }
+    numbers: dict[Family, list[tuple[int, int]]] = {4: [], 6: []}
+    for address in workload.addresses:
+        numbers[address.family].append((address.number, address.number))
+    return {family: normalised(own) if len(own) > 1 else tuple(own) for family, own in numbers.items()}
 
 
 class _Policies:
@@ -98,14 +103,15 @@ class _Policies:
 
     def identity(self, workload: Workload, point: EnforcementPoint) -> str:
         position = self.compiled.classes.of[workload.name]
-        modes: dict[Direction, Mode] = {
-            direction: workload.modes.of(direction) if direction in point.directions else "idle"
-            for direction in DIRECTIONS
-        }
-        key = (position, modes["ingress"], modes["egress"])
-        if key not in self._known:
-            self._known[key] = self._add(position, modes)
-        return self._known[key]
+        key = (
+            position,
+            workload.modes.ingress if "ingress" in point.directions else "idle",
+            workload.modes.egress if "egress" in point.directions else "idle",
+        )
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._add(position, {"ingress": key[1], "egress": key[2]})
+        return known
 
     def _add(self, position: int, modes: Mapping[Direction, Mode]) -> str:
         digest = hashlib.sha256()

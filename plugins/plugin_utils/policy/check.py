@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Iterable, Sequence
 
 from ..model.errors import Finding
 from ..model.estate import Estate

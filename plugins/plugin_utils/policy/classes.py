@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Iterable, Iterator, Mapping, Sequence
 
 from ..model.addresses import FAMILIES, Family, Prefix
 from ..model.estate import Estate, Modes, Workload
@@ -164,24 +164,20 @@ class Classes:
 
 def match_windows(selector: Selector, labels: Mapping[str, Fact], unknown_counts: bool) -> list[Window]:
     """The maximal intervals in which a selector matches one set of labels."""
-    ends = sorted({labels[key].expires for key in selector.keys if key in labels and labels[key].expires is not None})
+    facts = [labels[key] for key in selector.keys if key in labels]
+    ends = sorted({fact.expires for fact in facts if fact.expires is not None})
     bounds: list[datetime | None] = [None, *ends, None]
     least = Truth.UNKNOWN if unknown_counts else Truth.YES
     windows: list[Window] = []
     for index in range(len(bounds) - 1):
         start, end = bounds[index], bounds[index + 1]
-        if _truth(selector, labels, start) < least:
+        if selector.matches(labels, start) < least:  # before the first end (None) every fact is known
             continue
         if windows and windows[-1][1] == start and start is not None:
             windows[-1] = (windows[-1][0], end)
         else:
             windows.append((start, end))
     return windows
-
-
-def _truth(selector: Selector, labels: Mapping[str, Fact], start: datetime | None) -> Truth:
-    """The match just after `start`; before the first end every fact is known."""
-    return selector.matches(labels, start)
 
 
 def overlap(left: Window, right: Window) -> Window | None:

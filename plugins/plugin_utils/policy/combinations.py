@@ -9,7 +9,7 @@ the number stays that of the distinguishable classes. Values that nobody names a
 
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
 from ..model.addresses import FAMILIES, WHOLE_FAMILY, Address, Prefix
 from ..model.errors import PolicyError

@@ -10,12 +10,14 @@ the classes it binds; workloads with equal lists of copies share one policy.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Literal, Mapping, Sequence
+from typing import Literal
 
 from ..model import services as line
 from ..model.addresses import FAMILIES, Prefix
-from ..model.artifact import FAILSAFE, ArtifactRule, PeerSet, set_id
+from ..model.allocation import allocating
+from ..model.artifact import ArtifactRule, PeerSet, set_id
 from ..model.errors import Finding
 from ..model.estate import DIRECTIONS, Direction, Estate, ServiceAddress
 from ..model.intervals import Intervals, intersection, normalised
@@ -97,13 +99,18 @@ class Compiled:
 
 def compile_policy(policy: Policy, estate: Estate, stage: Stage = "active") -> Compiled:
     """Findings of scopes (errors too) come along; a caller that wants to enforce must look at them."""
+    with allocating():
+        return _compile(policy, estate, stage)
+
+
+def _compile(policy: Policy, estate: Estate, stage: Stage) -> Compiled:
     rules, findings = resolve(policy, estate.workloads)
     counting = [item for item in rules if item.stage in COUNTING[stage]]
+    control = {(address.family, address.number) for address in estate.controllers}
     controllers = {
         workload.name
         for workload in estate.workloads.values()
-        if workload.managed
-        and any((a.family, a.number) in {(c.family, c.number) for c in estate.controllers} for a in workload.addresses)
+        if workload.managed and any((address.family, address.number) in control for address in workload.addresses)
     }
     keys = {key for item in counting for key in item.match.keys}
     keys |= {
@@ -155,9 +162,7 @@ class _Builder:
         deny = item.rule.action == "deny"
         limit: Window = (None, item.rule.expires)
         for direction in DIRECTIONS:
-            own, far = (
-                (item.providers, item.consumers) if direction == "ingress" else (item.consumers, item.providers)
-            )
+            own, far = (item.providers, item.consumers) if direction == "ingress" else (item.consumers, item.providers)
             sides = list(self._binding(item, own, deny))
             if not sides:
                 continue
@@ -241,10 +246,10 @@ class _Builder:
                 prefixes.extend(element.prefixes)
             else:
                 for window, _name, bits in self._classes_of(element, deny):
-                    by_window[window] = by_window.get(window, 0) | bits
+                    by_window[window] = _joined(by_window.get(window, 0), bits)
         inside = self.classes.everything if item.binds_everyone else self.classes.last_known(item.match)
         if anything:
-            by_window[ALWAYS] = by_window.get(ALWAYS, 0) | inside
+            by_window[ALWAYS] = _joined(by_window.get(ALWAYS, 0), inside)
         for window, bits in by_window.items():
             yield window, bits, None, None
         if prefixes:
@@ -267,7 +272,7 @@ class _Builder:
             else:
                 for window, name, bits in self._classes_of(element, deny):
                     names, known = by_window.get(window, ([], 0))
-                    by_window[window] = ([*names, name], known | bits)
+                    by_window[window] = ([*names, name], _joined(known, bits))
         if statics:
             names, known = by_window.pop(ALWAYS, ([], 0))
             yield _Peers(ALWAYS, tuple(sorted({*names, *statics})), known, tuple(prefixes))
@@ -296,7 +301,7 @@ class _Builder:
             services = listening(service, item.rule.services)
             if not services:
                 continue
-            prefix = Prefix(service.address.zone or None, service.address.family, *[service.address.number] * 2)
+            prefix = Prefix(service.address.zone, service.address.family, *[service.address.number] * 2)
             for peer_window in {window for window, _name, bits in reached if bits & self._members[service.name]}:
                 peers = _Peers(peer_window, (self.static((prefix,)),), 0, (prefix,))
                 for window, bits, own_sets, own_prefixes in sides:
@@ -329,6 +334,11 @@ def _common(*windows: Window) -> Window | None:
     return result
 
 
+def _joined(known: int, bits: int) -> int:
+    """The union, as the very same object where it is the only part: big estates have big bitsets."""
+    return known | bits if known else bits
+
+
 def _show_window(window: Window) -> str:
     start, end = window
     return f"[{start.isoformat() if start else ''}..{end.isoformat() if end else ''})"
@@ -343,7 +353,7 @@ def _failsafe(
 
     def copy(name: str, services: Intervals, prefixes: tuple[Prefix, ...] | None = None) -> Copy:
         sets = None if prefixes is None else (builder.static(prefixes),)
-        rule = ArtifactRule(f"failsafe-{name}", FAILSAFE, "allow", services, sets)
+        rule = ArtifactRule(f"failsafe-{name}", "failsafe", "allow", services, sets)
         return Copy(rule, 0, prefixes or (), None, None)
 
     sources = tuple(

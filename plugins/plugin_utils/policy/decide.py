@@ -91,9 +91,7 @@ class Decider:
         key = (direction, matching, mode, family)
         if key not in self._allowed:
             copies = self.compiled.copies[direction]
-            self._allowed[key] = evaluate(
-                (copies[index].artifact for index in matching), mode, family
-            )
+            self._allowed[key] = evaluate((copies[index].artifact for index in matching), mode, family)
         return self._allowed[key]
 
     def matching(self, direction: Direction, own: End, peer: End) -> tuple[int, ...]:
@@ -144,9 +142,7 @@ class Decider:
         by: DecidedBy = "failsafe" if copy.artifact.tier == FAILSAFE else "rule"
         return SideDecision("allowed" if copy.artifact.action == "allow" else "denied", by, mode, copy)
 
-    def _would(
-        self, direction: Direction, own: End, peer: End, point: int
-    ) -> Literal["allowed", "denied"] | None:
+    def _would(self, direction: Direction, own: End, peer: End, point: int) -> Literal["allowed", "denied"] | None:
         """What full mode would say about a managed workload that is not enforced today (DESIGN §3.3)."""
         if own.workload is None or not own.workload.managed or self.intent:
             return None
@@ -157,9 +153,7 @@ class Decider:
 def deciding(matching: list[Copy], point: int) -> Copy | None:
     """The copy that decides a point: first tier with a deny or allow that no pass lifts; smallest id among equals."""
     for tier in ORDER:
-        here = [
-            copy for copy in matching if copy.artifact.tier == tier and contains(copy.artifact.services, point)
-        ]
+        here = [copy for copy in matching if copy.artifact.tier == tier and contains(copy.artifact.services, point)]
         if not here or any(copy.artifact.action == "pass" for copy in here):
             continue
         return min(here, key=lambda copy: copy.artifact.order)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from ..model import services as line
 from ..model.addresses import FAMILY_NAMES, Family
@@ -41,7 +42,7 @@ class ChangedBox:
             "family": FAMILY_NAMES[self.family],
             "services": line.show(self.services, self.family),
             "pairs": self.pairs,
-            "witness": dict(zip(("from", "to", "service"), self.witness)),
+            "witness": dict(zip(("from", "to", "service"), self.witness, strict=True)),
         }
 
 
@@ -151,9 +152,9 @@ def _boxes(
         merged: dict[Side, list[int]] = {}
         for source, targets in by_source.items():
             merged.setdefault(tuple(targets), []).append(source)
-        for targets, sources in merged.items():
+        for chosen, sources in merged.items():
             consumers = [groups[index] for index in sources]
-            providers = [groups[index] for index in targets]
+            providers = [groups[index] for index in chosen]
             ends = next(
                 pair for source in consumers for target in providers if (pair := _distinct(source, target)) is not None
             )

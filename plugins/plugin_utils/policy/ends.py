@@ -11,8 +11,8 @@ address space.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Iterable, Iterator
 
 from ..model.addresses import FAMILIES, WHOLE_FAMILY, Address, Family, Prefix
 from ..model.estate import Workload

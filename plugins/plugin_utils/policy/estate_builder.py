@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 import jmespath
 import jmespath.exceptions
@@ -29,9 +30,7 @@ from ..model.labels import Fact, Truth
 from ..model.policy import LabelRule, MatchTarget, ModeRule, Policy, WriterRule
 
 
-def build_estate(
-    policy: Policy, hosts: Iterable[InventoryHost], at: datetime
-) -> tuple[Estate, tuple[Finding, ...]]:
+def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -> tuple[Estate, tuple[Finding, ...]]:
     """Raises Rejected with every error found; warnings come back as findings. `at` only colours warnings."""
     findings: list[Finding] = []
     workloads: dict[str, Workload] = {}
@@ -72,7 +71,7 @@ def build_estate(
         controllers=policy.settings.controllers,
         management_ports=policy.settings.management_ports,
     )
-    findings.extend(_address_findings(policy, estate))
+    findings.extend(_address_findings(estate))
     if any(finding.severity == "error" for finding in findings):
         raise Rejected(tuple(findings))
     return estate, tuple(findings)
@@ -98,9 +97,7 @@ def _add(workloads: dict[str, Workload], workload: Workload, findings: list[Find
     workloads[workload.name] = workload
 
 
-def _from_host(
-    host: InventoryHost, rules: Sequence[tuple[LabelRule, Any]], findings: list[Finding]
-) -> Workload:
+def _from_host(host: InventoryHost, rules: Sequence[tuple[LabelRule, Any]], findings: list[Finding]) -> Workload:
     addresses: list[Address] = []
     for observed in host.addresses:
         address = parse_address(observed.text, host.zone, host.place)
@@ -128,7 +125,7 @@ def _from_host(
             if present != value:
                 raise EstateError(
                     "E-LABEL-CONFLICT",
-                    f"{host.name} gets {key}={present} from {source} and {key}={value} from {rule.place or rule.source}.",
+                    f"{host.name} gets {key}={present} from {source}, and {key}={value} here.",
                     rule.place,
                     "Make the rules exclusive, or set the label in microseg_labels of the host.",
                 )
@@ -194,9 +191,7 @@ def _targets(match: MatchTarget, workload: Workload) -> bool:
     return match.selector is not None and match.selector.matches(workload.labels, None) is Truth.YES
 
 
-def _with_modes(
-    rules: Sequence[ModeRule], workload: Workload, at: datetime, findings: list[Finding]
-) -> Workload:
+def _with_modes(rules: Sequence[ModeRule], workload: Workload, at: datetime, findings: list[Finding]) -> Workload:
     if not workload.managed:
         return workload
     chosen: dict[str, tuple[Mode, Place]] = {}
@@ -215,7 +210,7 @@ def _with_modes(
                     Finding(
                         "E-MODE-CONFLICT",
                         "error",
-                        f"{workload.name} would be {present[0]} ({present[1]}) and {mode} ({rule.place}) for {direction}.",
+                        f"{direction} of {workload.name} would be {present[0]} ({present[1]}) and {mode} here.",
                         rule.place,
                         "Make the matches exclusive.",
                     )
@@ -230,9 +225,7 @@ def _with_modes(
     return replace(workload, modes=modes, modes_place=next(iter(chosen.values()))[1])
 
 
-def _expired(
-    workload: Workload, keys: Iterable[str], at: datetime, place: Place, what: str
-) -> Iterable[Finding]:
+def _expired(workload: Workload, keys: Iterable[str], at: datetime, place: Place, what: str) -> Iterable[Finding]:
     for key in sorted(keys):
         fact = workload.labels.get(key)
         if fact is not None and not fact.known(at):
@@ -253,13 +246,14 @@ def _with_writers(rules: Sequence[WriterRule], workload: Workload) -> Workload:
         parameters = {"platform": point.platform, "id": point.id, **dict(point.parameters)}
         for rule in rules:
             if all(parameters.get(key) == value for key, value in rule.match):
-                point = replace(point, writer=rule.writer, stack=rule.stack)
+                points.append(replace(point, writer=rule.writer, stack=rule.stack))
                 break
-        points.append(point)
+        else:
+            points.append(point)
     return replace(workload, enforcement=tuple(points))
 
 
-def _address_findings(policy: Policy, estate: Estate) -> Iterable[Finding]:
+def _address_findings(estate: Estate) -> Iterable[Finding]:
     for address, holders in estate.by_address.items():
         if len(holders) > 1 and not all(holder.shared for holder in holders):
             names = " and ".join(holder.name for holder in holders)

@@ -60,7 +60,9 @@ def _points(services: Intervals, decider: Decider) -> list[int]:
         for low, high in copy.artifact.services
         for cut in (low, high + 1)
     }
-    cuts |= {cut for item in decider.compiled.estate.service_addresses for low, _to in item.ports for cut in (low, low + 1)}
+    cuts |= {
+        cut for item in decider.compiled.estate.service_addresses for low, _to in item.ports for cut in (low, low + 1)
+    }
     ordered = sorted(cuts)
     points: list[int] = []
     for low, high in services:

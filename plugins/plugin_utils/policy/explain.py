@@ -137,7 +137,9 @@ def find_target(decider: Decider, text: str, family: Family | None = None) -> Ta
         ) from None
     holders = estate.holders(address)
     if not holders:
-        elsewhere = [known for known in estate.by_address if (known.family, known.number) == (address.family, address.number)]
+        elsewhere = [
+            known for known in estate.by_address if (known.family, known.number) == (address.family, address.number)
+        ]
         if len(elsewhere) == 1:  # written without a zone, known in exactly one
             return Target(text, tuple(End(elsewhere[0], holder) for holder in estate.holders(elsewhere[0])))
     return Target(text, tuple(End(address, holder) for holder in holders) or (End(address),))
@@ -201,8 +203,7 @@ def _through(decider: Decider, consumer: End, service: ServiceAddress, point: in
     member_point = dict(service.ports).get(point)
     compiled = decider.compiled
     members = [
-        compiled.estate.workloads[name]
-        for name in compiled.classes.names(compiled.classes.last_known(service.members))
+        compiled.estate.workloads[name] for name in compiled.classes.names(compiled.classes.last_known(service.members))
     ]
     if member_point is None or not members:
         closed = SideDecision("denied", "mode", reason=f"{service.name} does not listen there")

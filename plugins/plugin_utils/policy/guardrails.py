@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Iterable, Literal
+from typing import Any, Literal
 
 from ..model import services as line
 from ..model.addresses import Prefix
@@ -39,7 +40,7 @@ class GuardrailResult:
             "reason": self.guardrail.reason,
             "pairs": self.pairs,
             "services": line.show(self.services),
-            "witness": dict(zip(("from", "to", "service"), self.witness)) if self.witness else None,
+            "witness": dict(zip(("from", "to", "service"), self.witness, strict=True)) if self.witness else None,
             "file": self.guardrail.place.file,
             "line": self.guardrail.place.line,
         }
@@ -121,9 +122,7 @@ def _distinct(source: Group, target: Group) -> tuple[End, End] | None:
     return None
 
 
-def _chosen(
-    groups: Iterable[Group], elements: list[Element], excluded: list[Element], decider: Decider
-) -> list[Group]:
+def _chosen(groups: Iterable[Group], elements: list[Element], excluded: list[Element], decider: Decider) -> list[Group]:
     """Groups that match at least perhaps, and are not surely excepted."""
     return [
         group

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from ..model import services as line
 from ..model.addresses import FAMILIES, FAMILY_NAMES, Family
 from ..model.estate import Workload
 from ..model.intervals import EMPTY, Intervals, intersection, subtraction, union
 from .decide import Decider, End
-from .ends import Ends, ends_of
+from .ends import Ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,3 @@ class Reach:
                     pair = self.pair(consumer, provider, family)
                     if pair is not None:
                         yield pair
-
-
-def ends_named(decider: Decider, workload: Workload, family: Family | None) -> list[End]:
-    return [end for end in ends_of(workload) if family is None or end.address.family == family]

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Iterable, Literal, Mapping
+from typing import Literal
 
 from ..model.addresses import Prefix
 from ..model.errors import Finding, Place
@@ -24,12 +25,13 @@ from ..model.policy import (
     Scope,
     ScopePeer,
     Stage,
-    TierGrant,
     Tier,
+    TierGrant,
     WorkloadPeer,
 )
 from ..model.selectors import Selector
 
+_EVERYTHING = Selector()
 Kind = Literal["labels", "scope", "workload", "all", "addresses", "any", "fqdn"]
 
 
@@ -43,7 +45,7 @@ class Element:
 
     kind: Kind
     inside: bool
-    selector: Selector = Selector()
+    selector: Selector = _EVERYTHING
     name: str = ""
     prefixes: tuple[Prefix, ...] = ()
 

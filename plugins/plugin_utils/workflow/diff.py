@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def diff(
     Raises Rejected for a policy in error, PolicyError (E-TOO-MANY-CLASSES).
     """
     if hosts is None:
-        return _without_inventory(before, after, stage, at or datetime.now(timezone.utc))
+        return _without_inventory(before, after, stage, at or datetime.now(UTC))
     old, new = load(before, hosts, at).usable(), load(after, hosts, at).usable()
     lifter = Lifter(workload_entries(new.policy, new.estate))
     difference = compare_policies(

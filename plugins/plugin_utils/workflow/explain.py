@@ -12,7 +12,8 @@ from ..model import services as line
 from ..model.errors import NOWHERE
 from ..policy.compile import Stage
 from ..policy.decide import Decider
-from ..policy.explain import Explanation, explain as explain_pair, find_target, matching_rules
+from ..policy.explain import Explanation, find_target, matching_rules
+from ..policy.explain import explain as explain_pair
 from .inputs import Inputs
 
 

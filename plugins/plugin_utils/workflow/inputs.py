@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Sequence
 
 from ..model.errors import Finding, Rejected
 from ..model.estate import Estate, InventoryHost
 from ..model.policy import Policy
 from ..policy.check import check_rules
 from ..policy.compile import Compiled, Stage, compile_policy
-from ..policy.documents import label_variables, load as load_documents
+from ..policy.documents import label_variables
+from ..policy.documents import load as load_documents
 from ..policy.estate_builder import build_estate
 
 #: Gives the inventory hosts, told which of their variables label rules refer to.
@@ -63,7 +64,7 @@ def load(policy_dir: Path, hosts: Hosts, at: datetime | None = None) -> Inputs:
 def join(
     policy: Policy, document_findings: Sequence[Finding], hosts: Sequence[InventoryHost], at: datetime | None
 ) -> Inputs:
-    moment = at or datetime.now(timezone.utc)
+    moment = at or datetime.now(UTC)
     estate, estate_findings = build_estate(policy, hosts, moment)
     rule_findings = check_rules(policy, estate, moment)
     return Inputs(policy, estate, moment, (*document_findings, *estate_findings, *rule_findings))

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from ..model import selectors
 from ..model.estate import Workload
@@ -42,11 +43,8 @@ def reach(
 
 def _chooser(inputs: Inputs, text: str | None) -> Callable[[Workload], bool]:
     if text is None:
-        return lambda workload: True
+        return lambda _workload: True
     if text in inputs.estate.workloads:
         return lambda workload: workload.name == text
     selector = selectors.parse(text)
     return lambda workload: selector.matches(workload.labels, inputs.at) is Truth.YES
-
-
-

@@ -9,13 +9,14 @@ import random
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import selectors
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PolicyError
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import subtraction
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.combinations import combinations
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.difference import compare_policies
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.reach import Reach
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import selectors
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.diff import diff
 
 from ...semantics.fixtures import NOW, inputs_of, inventory_host
@@ -40,7 +41,7 @@ def pair_of_versions(seed: int) -> tuple[World, World]:
 def test_boxes_are_exactly_the_cells_of_reach_that_changed(seed: int) -> None:
     before, after = (inputs_of(world.documents, world.hosts) for world in pair_of_versions(seed))
     old, new = Decider(before.active, NOW), Decider(after.active, NOW)
-    found = compare_policies(old, new, lambda groups: "-", lambda end: end.name)
+    found = compare_policies(old, new, lambda _groups: "-", lambda end: end.name)
     claimed: dict[tuple, tuple] = {}
     for direction, boxes in (("allowed", found.newly_allowed), ("denied", found.newly_denied)):
         for box in boxes:
@@ -124,7 +125,7 @@ def test_with_an_inventory_a_mode_change_is_a_difference(tmp_path: Path) -> None
         inventory_host("web-1", {"labels": {"app": "shop", "role": "web"}, "addresses": ["10.0.0.1"]}),
         inventory_host("db-1", {"labels": {"app": "shop", "role": "db"}, "addresses": ["10.0.0.2"]}),
     ]
-    report = diff(*versions(tmp_path, SHOP % "tcp/5432", SHOP % "tcp/5432" + mode), lambda names: hosts)
+    report = diff(*versions(tmp_path, SHOP % "tcp/5432", SHOP % "tcp/5432" + mode), lambda _names: hosts)
     assert report.basis == "inventory"
     assert not report.difference.newly_allowed
     assert any("tcp/0-5431" in box.to_dict()["services"] for box in report.difference.newly_denied)
@@ -133,8 +134,13 @@ def test_with_an_inventory_a_mode_change_is_a_difference(tmp_path: Path) -> None
 def test_combinations_that_no_selector_tells_apart_are_one() -> None:
     found = combinations([selectors.parse({"app": "shop", "role": "web"}), selectors.parse("app=shop,env notin (dev)")])
     vectors = {
-        tuple(bool(selector.matches({k: _fact(v) for k, v in labels.items()}, None)) for selector in
-              (selectors.parse({"app": "shop", "role": "web"}), selectors.parse("app=shop,env notin (dev)")))
+        tuple(
+            bool(selector.matches({k: _fact(v) for k, v in labels.items()}, None))
+            for selector in (
+                selectors.parse({"app": "shop", "role": "web"}),
+                selectors.parse("app=shop,env notin (dev)"),
+            )
+        )
         for labels in found
     }
     assert len(found) == len(vectors) == 4
@@ -148,7 +154,9 @@ def _fact(value):
 
 def test_too_many_combinations_are_refused_with_a_way_out() -> None:
     many = [selectors.parse({"a": f"v{index}", "b": f"w{index % 97}"}) for index in range(200)]
-    many += [selectors.parse({"b": f"w{index}"}) for index in range(97)] + [selectors.parse({"a": f"v{index}"}) for index in range(200)]
+    many += [selectors.parse({"b": f"w{index}"}) for index in range(97)] + [
+        selectors.parse({"a": f"v{index}"}) for index in range(200)
+    ]
     with pytest.raises(PolicyError) as refused:
         combinations(many)
     assert refused.value.code == "E-TOO-MANY-CLASSES"

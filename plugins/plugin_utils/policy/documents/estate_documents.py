@@ -151,17 +151,15 @@ def _take(name: str, spot: Spot, names: dict[str, Place], problems: Problems) ->
 def read_modes(written: Sequence[tuple[ModeWords, Spot]], context: Context) -> tuple[ModeRule, ...]:
     rules = []
     for words, spot in written:
+        said = [key for key in ("mode", "ingress", "egress") if spot.has(key)]
+        if not said or (words.mode and len(said) > 1):
+            context.problems.error(
+                "E-MODE",
+                "an entry says either mode, or ingress and egress." if said else "an entry needs mode, ingress or egress.",
+                spot.place,
+                "Write mode: full, or ingress: full, egress: visibility.",
+            )
         with context.problems.collecting():
-            directions = words.ingress or words.egress
-            if bool(words.mode) == bool(directions):
-                raise PolicyError(
-                    "E-MODE",
-                    "an entry says either mode, or ingress and egress."
-                    if words.mode
-                    else "an entry of modes needs mode, ingress or egress.",
-                    spot.place,
-                    "Write mode: full, or ingress: full, egress: visibility.",
-                )
             target = read_target(words.match, spot["match"], context)
             rules.append(ModeRule(target, words.ingress or words.mode, words.egress or words.mode, spot.place))
     return tuple(rules)

@@ -73,6 +73,10 @@ class Spot:
         """The keys of a mapping as they are written."""
         return tuple(reversed(self._index))
 
+    def odd_key(self) -> Spot:
+        """The first key that YAML does not read as text."""
+        return next((Spot(self.file, key) for key, _value in self.node.value if key.tag != _STR), self)
+
     def has(self, key: str) -> bool:
         return key in self._index
 

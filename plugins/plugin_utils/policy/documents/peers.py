@@ -125,7 +125,7 @@ def read_peer(written: Any, spot: Spot, context: Context, fqdn: Literal["yes", "
         what = (
             "has no value"
             if written is None
-            else "is a list in a list"
+            else "is a list where one peer stands"
             if isinstance(written, list)
             else "is not a peer"
         )

@@ -123,7 +123,9 @@ def _linked(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     result = {
-        key: _linked(item) for key, item in value.items() if not (key in ("$shape", "title") and isinstance(item, str))
+        key: _linked(item)
+        for key, item in value.items()
+        if not (key in ("$shape", "title") and isinstance(item, str)) and not (key == "default" and item is None)
     }
     if "$shape" in value:
         result["$ref"] = f"#/$defs/{value['$shape']}"

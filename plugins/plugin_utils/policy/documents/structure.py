@@ -86,13 +86,10 @@ def _report(model: type[Words], detail: dict[str, Any], spot: Spot, problems: Pr
     parent = _spot(spot, path[:-1])
     name = str(path[-1]) if path else ""
     if kind in ("extra_forbidden", "invalid_key"):
+        key = parent.odd_key() if kind == "invalid_key" else parent.key(name)
         valid = words_at(model.__name__, path[:-1])
-        problems.error(
-            "E-KEY",
-            f"{name!r} is not a word of {_where(path[:-1])}." if path else "the document has an unknown word.",
-            parent.key(name).place,
-            nearest(name, valid) or _valid(valid),
-        )
+        hint = nearest(key.written, valid) or _valid(valid)
+        problems.error("E-KEY", f"{key.written!r} is not a word of {_where(path[:-1])}.", key.place, hint)
         return
     if kind == "missing":
         problems.error(

@@ -34,6 +34,8 @@ WrittenShare = Annotated[Any, WithJsonSchema({"type": ["string", "number"]})]
 
 
 class Words(BaseModel):
+    """What is not said has its default; None stands only for that, an explicit null is an error."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
@@ -138,9 +140,9 @@ class ModeWords(Words):
     """What is enforced on workloads, per direction. Entries that disagree about a workload are an error."""
 
     match: WrittenTarget = Field(description="Which workloads.")
-    mode: Mode | None = Field(default=None, description="Mode of both directions.")
-    ingress: Mode | None = Field(default=None, description="Mode of incoming connections.")
-    egress: Mode | None = Field(default=None, description="Mode of outgoing connections.")
+    mode: Mode = Field(default=None, description="Mode of both directions.")
+    ingress: Mode = Field(default=None, description="Mode of incoming connections.")
+    egress: Mode = Field(default=None, description="Mode of outgoing connections.")
 
 
 class WriterWords(Words):
@@ -210,7 +212,7 @@ class GuardrailWords(Words):
 
     id: Name = Field(description="Unique among guardrails.")
     never: NeverWords = Field(description="What must never be allowed.")
-    except_: ExceptWords | None = Field(default=None, alias="except", description="What is not meant.")
+    except_: ExceptWords = Field(default=None, alias="except", description="What is not meant.")
     severity: Literal["critical", "high", "medium", "low"] = Field(default="high", description="Weight of a violation.")
     reason: str = Field(default="", description="Why it must hold.")
 

@@ -1,0 +1,25 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Work that allocates millions of objects which all live to its end."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def allocating() -> Iterator[None]:
+    """Suspend cyclic garbage collection: it would walk everything made so far again and again and free nothing.
+
+    Measured: a third of the CPU time of a compile of 100,000 workloads.
+    """
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
