@@ -26,17 +26,9 @@ from .listing import LiveTable, tables
 from .program import HOOKS, compile_program
 
 #: Hooks of other layers a packet of a direction may meet; our walk does not model them.
-_BESIDE: dict[Direction, tuple[tuple[str, str], ...]] = {
-    "ingress": (
-        ("netdev", "ingress"),
-        ("inet", "ingress"),
-        *(("bridge", h) for h in ("prerouting", "input", "forward")),
-    ),
-    "egress": (
-        ("netdev", "egress"),
-        ("inet", "egress"),
-        *(("bridge", h) for h in ("output", "postrouting", "forward")),
-    ),
+_BESIDE: dict[Direction, frozenset[str]] = {
+    "ingress": frozenset(("netdev ingress", "inet ingress", "bridge prerouting", "bridge input", "bridge forward")),
+    "egress": frozenset(("netdev egress", "inet egress", "bridge output", "bridge postrouting", "bridge forward")),
 }
 _OTHER_WAY: dict[Direction, Direction] = {"ingress": "egress", "egress": "ingress"}
 
@@ -133,7 +125,7 @@ def _unmodelled(seen: Iterable[LiveTable], way: Direction) -> Iterable[str]:
             if touched and table.family in ("inet", "ip", "ip6"):
                 yield f"{table.family} {table.name}: table with flags {table.flags!r}, perhaps switched off"
         for chain in table.chains.values():
-            if (table.family, chain.hook) in _BESIDE[way] and _may_drop(table):
+            if f"{table.family} {chain.hook}" in _BESIDE[way] and _may_drop(table):
                 yield f"{table.family} {table.name} {chain.name}: may drop packets before or after the IP layer"
 
 
