@@ -15,6 +15,8 @@ class Nftables:
     """Pure functions behind the driver protocol; see the modules for what they promise."""
 
     capabilities = CAPABILITIES
+    #: Part of what a plan approves: grows whenever equal artifacts are rendered into other rules.
+    renderer = "nftables/1"
     render = staticmethod(render)
     read = staticmethod(read)
     decide = staticmethod(decide)
