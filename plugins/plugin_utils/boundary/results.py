@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -38,5 +39,6 @@ def write_report(path: str, data: Mapping[str, Any]) -> None:
         beside.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         os.replace(beside, target)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise StoreError("E-REPORT-WRITE", f"the report cannot be written: {error.strerror}.", path) from None

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Plugins are run as Ansible runs them: found by name, given a task and the variables of a real inventory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.task import Task
+from ansible.plugins.loader import action_loader, lookup_loader
+from ansible.template import Templar
+
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.sources import Sources, open_inventory
+
+POLICY = """
+settings:
+  labels: {app: {required: true}, role: {}, env: {values: [prod, dev]}}
+  controllers: [10.0.0.5]
+---
+services: {postgresql: [tcp/5432]}
+---
+modes: [{match: {env: prod}, mode: full}]
+---
+scope: shop
+match: {app: shop, env: prod}
+owners: [team-shop]
+rulesets:
+  - name: core
+    stage: active
+    rules:
+      - {id: web-to-db, from: {role: web}, to: {role: db}, services: [postgresql]}
+---
+guardrails: [{id: dev-never-to-prod, never: {from: {env: dev}, to: {env: prod}}}]
+---
+tests:
+  - {allow: "web-1 -> db-1 tcp/5432"}
+  - {deny: "batch-1 -> db-1 tcp/5432"}
+"""
+HOSTS = """
+all:
+  hosts:
+    web-1: {ansible_host: 10.0.0.1, microseg_labels: {app: shop, role: web, env: prod}}
+    db-1: {ansible_host: 10.0.0.2, microseg_labels: {app: shop, role: db, env: prod}}
+    batch-1: {ansible_host: 10.0.0.3, microseg_labels: {app: batch, role: job, env: dev}}
+  children:
+    enforced: {hosts: {web-1: {}, db-1: {}}}
+    nobody: {}
+"""
+
+RunAction = Callable[..., dict[str, Any]]
+RunLookup = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "all.yml").write_text(POLICY)
+    (tmp_path / "hosts.yml").write_text(HOSTS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def variables() -> dict[str, Any]:
+    hostvars = open_inventory(Sources(("hosts.yml",)))._hostvars
+    return {"hostvars": hostvars, "groups": hostvars._inventory.get_groups_dict(), "inventory_hostname": "web-1"}
+
+
+@pytest.fixture
+def run_action(shop: Path) -> RunAction:
+    """run_action("check", policy="policy") returns the result, which must survive JSON unchanged."""
+
+    def run(name: str, *, check_mode: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
+        loader = DataLoader()
+        full = f"bulkhead.microseg.{name}"
+        task = Task.load({full: loader.load(json.dumps(arguments)), "check_mode": check_mode, "diff": diff})
+        action = action_loader.get(
+            full,
+            task=task,
+            connection=MagicMock(),
+            play_context=MagicMock(check_mode=check_mode, diff=diff),
+            loader=loader,
+            templar=Templar(loader=loader),
+            shared_loader_obj=None,
+        )
+        result = action.run(task_vars=variables())
+        assert json.loads(json.dumps(result)) == result
+        return result
+
+    return run
+
+
+@pytest.fixture
+def run_lookup(shop: Path) -> RunLookup:
+    def run(name: str, *terms: str, **options: Any) -> list[Any]:
+        loader = DataLoader()
+        lookup = lookup_loader.get(f"bulkhead.microseg.{name}", loader=loader, templar=Templar(loader=loader))
+        result = lookup.run(loader.load(json.dumps(terms)), variables(), **options)
+        assert json.loads(json.dumps(result)) == result
+        return result
+
+    return run
