@@ -26,6 +26,11 @@ class ControlPath:
     source: str
     port: int
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ControlPath:
+        """What the host module reports: `client_address` and `server_port` of SSH_CONNECTION."""
+        return cls(data["client_address"], int(data["server_port"]))
+
 
 @dataclass(frozen=True, slots=True)
 class PointState:

@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Lifting: say a set of addresses in label words.
+
+Addresses become workloads; the workloads become the smallest conjunction of labels that covers exactly them, else a
+conjunction with few exceptions, else few conjunctions, else names. What belongs to no workload is said as blocks.
+Words never cover more or less than the addresses they stand for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from .addresses import WHOLE_FAMILY, Family, cidrs, ranges, show
+from .bundle import WorkloadEntry
+from .intervals import Intervals, normalised, subtraction, union
+
+EVERYBODY = "all-workloads"
+OUTSIDE = "outside the estate"
+ANY = "any"
+#: Longer unions and lists of exceptions are harder to read than names.
+MOST_TERMS = 4
+MOST_EXCEPTIONS = 3
+MOST_NAMES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`whole`: workloads all of whose addresses (of zone and family) are there; `single`: (name, address) of others."""
+
+    whole: frozenset[str]
+    single: tuple[tuple[str, int], ...]
+    outside: Intervals
+
+
+class Lifter:
+    """Speaks about the workloads of one bundle."""
+
+    def __init__(self, workloads: Mapping[str, WorkloadEntry]) -> None:
+        self._names = sorted(workloads)
+        self._bit = {name: 1 << index for index, name in enumerate(self._names)}
+        self._labels = {name: dict(workloads[name].labels) for name in self._names}
+        self._everybody = (1 << len(self._names)) - 1
+        self._having: dict[tuple[str, str], int] = {}
+        for name, labels in self._labels.items():
+            for pair in labels.items():
+                self._having[pair] = self._having.get(pair, 0) | self._bit[name]
+        held: dict[tuple[str, int], dict[int, list[str]]] = {}
+        self._count: dict[tuple[str, int, str], int] = {}
+        for name in self._names:
+            entry = workloads[name]
+            for family, number in entry.addresses:
+                held.setdefault((entry.zone, family), {}).setdefault(number, []).append(name)
+                key = (entry.zone, family, name)
+                self._count[key] = self._count.get(key, 0) + 1
+        self._held = held
+        self._sorted = {key: sorted(numbers) for key, numbers in held.items()}
+        self._inhabited: dict[tuple[str, int], Intervals] = {}
+        self._words: dict[frozenset[str], str] = {}
+
+    def inhabited(self, zone: str, family: Family) -> Intervals:
+        """All addresses of workloads."""
+        key = (zone, family)
+        if key not in self._inhabited:
+            self._inhabited[key] = normalised((number, number) for number in self._sorted.get(key, ()))
+        return self._inhabited[key]
+
+    def holders(self, zone: str, family: Family, number: int) -> tuple[str, ...]:
+        return tuple(self._held.get((zone, family), {}).get(number, ()))
+
+    def parts(self, zone: str, family: Family, addresses: Intervals) -> Parts:
+        numbers = self._sorted.get((zone, family), [])
+        held = self._held.get((zone, family), {})
+        found: dict[str, list[int]] = {}
+        for low, high in addresses:
+            for number in numbers[bisect_left(numbers, low) : bisect_left(numbers, high + 1)]:
+                for name in held[number]:
+                    found.setdefault(name, []).append(number)
+        whole = frozenset(name for name, got in found.items() if len(got) == self._count[zone, family, name])
+        single = tuple(sorted((name, number) for name, got in found.items() if name not in whole for number in got))
+        return Parts(whole, single, subtraction(addresses, self.inhabited(zone, family)))
+
+    def say(self, zone: str, family: Family, addresses: Intervals) -> str:
+        """Everything about a set of addresses in one text."""
+        if addresses == WHOLE_FAMILY[family]:
+            return ANY
+        parts = self.parts(zone, family, addresses)
+        terms = [self.words(parts.whole)] if parts.whole else []
+        terms += [f"{name} at {show(family, number)}" for name, number in parts.single]
+        if parts.outside:
+            terms.append(self.outside(zone, family, parts.outside))
+        return " | ".join(terms)
+
+    def outside(self, zone: str, family: Family, addresses: Intervals) -> str:
+        """Addresses of no workload; a block may be named although workloads live inside, hence the last words."""
+        inhabited = self.inhabited(zone, family)
+        filled = union(addresses, inhabited)
+        if filled == WHOLE_FAMILY[family]:
+            return OUTSIDE
+        blocks = [pair for pair in filled if subtraction((pair,), inhabited)]
+        if len(blocks) >= len(addresses):
+            blocks = list(addresses)
+        texts = cidrs(family, tuple(blocks))
+        if len(texts) > MOST_NAMES:
+            texts = ranges(family, tuple(blocks))
+        more = f" and {len(texts) - MOST_NAMES} more" if len(texts) > MOST_NAMES else ""
+        note = f" {OUTSIDE}" if tuple(blocks) != addresses else ""
+        return ",".join(texts[:MOST_NAMES]) + more + note
+
+    def words(self, names: frozenset[str]) -> str:
+        """The labels that choose exactly these workloads of the estate."""
+        if names not in self._words:
+            self._words[names] = self._find(names)
+        return self._words[names]
+
+    def _find(self, names: frozenset[str]) -> str:
+        target = sum(self._bit[name] for name in names)
+        if target == self._everybody:
+            return EVERYBODY
+        if len(names) == 1:
+            labels = self._conjunction(target, names, 0)
+            return labels or next(iter(names))
+        return (
+            self._conjunction(target, names, 0)
+            or self._union(target, names)
+            or self._conjunction(target, names, min(MOST_EXCEPTIONS, len(names) // 2))
+            or _listed(sorted(names))
+        )
+
+    def _conjunction(self, target: int, names: Iterable[str], exceptions: int) -> str:
+        """Greedy: always the requirement that excludes most of the others; "" where none fits."""
+        values: dict[str, set[str]] = {}
+        shared: set[str] | None = None
+        for name in names:
+            labels = self._labels[name]
+            shared = set(labels) if shared is None else shared & set(labels)
+            for key, value in labels.items():
+                values.setdefault(key, set()).add(value)
+        choices = []
+        for key in sorted(shared or ()):
+            mask = 0
+            for value in values[key]:
+                mask |= self._having[key, value]
+            choices.append((len(values[key]), _requirement(key, values[key]), mask))
+        chosen: list[tuple[int, str, int]] = []
+        cover = self._everybody
+        while cover != target and choices:
+            best = min(choices, key=lambda choice: ((cover & choice[2]).bit_count(), choice[0], choice[1]))
+            if cover & best[2] == cover:
+                break
+            choices.remove(best)
+            chosen.append(best)
+            cover &= best[2]
+        extra = cover & ~target
+        if extra.bit_count() > exceptions or not chosen:
+            return ""
+        for choice in list(chosen):  # an early choice may have become needless
+            rest = self._everybody
+            for other in chosen:
+                if other is not choice:
+                    rest &= other[2]
+            if rest == cover and len(chosen) > 1:
+                chosen.remove(choice)
+        text = ",".join(sorted(text for _count, text, _mask in chosen))
+        left_out = [name for name in self._names if extra & self._bit[name]] if extra else []
+        return f"{text} except {','.join(left_out)}" if left_out else text
+
+    def _union(self, target: int, names: Iterable[str]) -> str:
+        """Few conjunctions that together cover exactly the target; "" where that takes too many."""
+        kinds = sorted({tuple(sorted(self._labels[name].items())) for name in names})
+        candidates: dict[tuple[tuple[str, str], ...], int] = {}
+        for kind in kinds[:256]:
+            for length in (1, 2, 3):
+                for pairs in combinations(kind, length):
+                    if pairs not in candidates:
+                        mask = self._everybody
+                        for pair in pairs:
+                            mask &= self._having[pair]
+                        candidates[pairs] = mask
+        inside = {pairs: mask for pairs, mask in candidates.items() if mask & ~target == 0}
+        terms: list[str] = []
+        left = target
+        while left and len(terms) < MOST_TERMS and inside:
+            best = min(inside, key=lambda pairs: (-(inside[pairs] & left).bit_count(), len(pairs), pairs))
+            if not inside[best] & left:
+                break
+            terms.append(",".join(f"{key}={value}" for key, value in best))
+            left &= ~inside[best]
+        return "" if left else " | ".join(sorted(terms))
+
+
+def _requirement(key: str, values: set[str]) -> str:
+    if len(values) == 1:
+        return f"{key}={next(iter(values))}"
+    return f"{key} in ({','.join(sorted(values))})"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ",".join(names[:MOST_NAMES]) + more
+
+
+def class_text(labels: Mapping[str, str], zone: str = "") -> str:
+    """All labels of a workload: the name of its class."""
+    text = ",".join(f"{key}={labels[key]}" for key in sorted(labels)) or "(no labels)"
+    return f"{text} in zone {zone}" if zone else text
+
+
+__all__ = ["ANY", "EVERYBODY", "OUTSIDE", "Lifter", "Parts", "class_text"]

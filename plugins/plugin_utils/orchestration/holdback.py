@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Holding back: what a point that missed phase 1 makes the others wait with (DESIGN §8.2).
+
+A point that is still at old may allow what new denies. Another point must then not open its own end of the same
+connections, or a packet would pass that neither the old nor the new policy lets through. Only the newly allowed boxes
+shared with the missing point wait; everything else goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ..model import services as line
+from ..model.addresses import FAMILIES, Family
+from ..model.artifact import Artifact, ArtifactRule, DirectionPolicy, PeerSet, set_id
+from ..model.bundle import Bundle
+from ..model.compare import Box, combine, without
+from ..model.estate import Direction
+from ..model.forms import Form, of_artifact
+from ..model.interim import artifact_of_form
+from ..model.intervals import Intervals, intersection, normalised, union
+from ..model.sharing import BundleForms, Comparer
+from .partial import PartialBundle
+from .phases import failsafe_form
+
+TAG = "held-back"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """`bundle` has the phase 2 target of every point that waits; the others take theirs from the plan's bundle.
+
+    `waits` names for each of them the points it waits for, `services` what it does not open towards them. A point
+    whose rules were to be removed keeps such a target until those are there.
+    """
+
+    bundle: Bundle
+    waits: Mapping[str, tuple[str, ...]]
+    services: Mapping[str, tuple[str, ...]]
+
+    def artifact(self, point: str, new: Bundle) -> Artifact:
+        return self.bundle.artifact(point) if point in self.waits else new.artifact(point)
+
+
+def held_back(new: Bundle, interim: Bundle, missed: Collection[str], at: datetime) -> HeldBack:
+    """`missed`: every point that is not where phase 1 should have brought it, also those the plan left out."""
+    addresses = _addresses(new, missed)
+    before, after = BundleForms(interim, at), BundleForms(new, at)
+    comparer = Comparer()
+    partial = PartialBundle(new)
+    waits: dict[str, tuple[str, ...]] = {}
+    services: dict[str, tuple[str, ...]] = {}
+    alike: dict[tuple[str, str], str] = {}
+    for point, entry in interim.points.items():
+        if point in missed:
+            continue
+        difference = comparer.difference(comparer.shared(before[point]), comparer.shared(after[point]))
+        boxes = []
+        waiting: set[str] = set()
+        for box in difference.wider:
+            shared = _shared(box, addresses.get((entry.zone, box.family), {}))
+            for name, peers in shared.items():
+                boxes.append(replace(box, peers=peers))
+                waiting.add(name)
+        if not boxes:
+            continue
+        waits[point] = tuple(sorted(waiting))
+        opened: Intervals = ()
+        for box in boxes:
+            opened = union(opened, box.services)
+        services[point] = tuple(line.show(opened))
+        key = (entry.policy, new.points[point].policy)
+        if key in alike and _whole_own(boxes, entry.own):
+            partial.add_alike(point, alike[key])
+            continue
+        policy = partial.add(_withheld(new.artifact(point), after[point], tuple(boxes), at))
+        if _whole_own(boxes, entry.own):
+            alike[key] = policy
+    return HeldBack(partial.bundle(), waits, services)
+
+
+def _addresses(bundle: Bundle, missed: Collection[str]) -> dict[tuple[str, Family], dict[str, Intervals]]:
+    """Per zone and family: the addresses of each missing point's workload, as others see them."""
+    result: dict[tuple[str, Family], dict[str, Intervals]] = {}
+    for point in sorted(missed):
+        if point not in bundle.points:
+            continue
+        entry = bundle.points[point]
+        for family in FAMILIES:
+            numbers = [
+                (number, number) for kind, number in bundle.workloads[entry.workload].addresses if kind == family
+            ]
+            if numbers:
+                result.setdefault((entry.zone, family), {})[point] = normalised(numbers)
+    return result
+
+
+def _shared(box: Box, addresses: Mapping[str, Intervals]) -> dict[str, Intervals]:
+    return {name: peers for name, numbers in addresses.items() if (peers := intersection(box.peers, numbers))}
+
+
+def _whole_own(boxes: Collection[Box], own: Mapping[Family, Intervals]) -> bool:
+    return all(box.own == own.get(box.family, ()) for box in boxes)
+
+
+def _withheld(artifact: Artifact, form: Form, boxes: tuple[Box, ...], at: datetime) -> Artifact:
+    """The desired rules with denials in front, so that they keep their names; else their bare meaning."""
+    wanted = combine(without(form, boxes), failsafe_form(artifact, at), union)
+    sets = dict(artifact.sets)
+    denials: dict[Direction, list[ArtifactRule]] = {"ingress": [], "egress": []}
+    for number, box in enumerate(boxes):
+        peers, own = _named(box.family, box.peers), _named(box.family, box.own)
+        whole = box.own == artifact.own.get(box.family, ())
+        sets[peers.id] = peers
+        if not whole:
+            sets[own.id] = own
+        denials[box.direction].append(
+            ArtifactRule(
+                f"{TAG}-{number + 1}@microseg/{TAG}",
+                "emergency",
+                "deny",
+                box.services,
+                (peers.id,),
+                None if whole else (own.id,),
+            )
+        )
+    denied = replace(
+        artifact,
+        ingress=_in_front(artifact.ingress, denials["ingress"]),
+        egress=_in_front(artifact.egress, denials["egress"]),
+        sets=sets,
+    )
+    if of_artifact(denied, at) == wanted:
+        return denied
+    return artifact_of_form(wanted, artifact, TAG)
+
+
+def _in_front(policy: DirectionPolicy, denials: list[ArtifactRule]) -> DirectionPolicy:
+    return replace(policy, rules=tuple(sorted((*policy.rules, *denials), key=lambda rule: rule.order)))
+
+
+def _named(family: Family, addresses: Intervals) -> PeerSet:
+    meaning = f"{TAG} {family} {addresses}"
+    held: dict[Family, Intervals] = {4: (), 6: ()}
+    held[family] = addresses
+    return PeerSet(set_id("static", meaning), "static", meaning, held)
