@@ -303,7 +303,7 @@ def _resume(machine: Machine, wish: Wish, now: Now) -> Dict[str, Any]:
     return _result(machine, now, changed=False, hash=now.hash, resumed=True)
 
 
-def _result(machine: Machine, now: Now, changed: bool, hash: Optional[str], **more: Any) -> Dict[str, Any]:  # noqa: A002
+def _result(machine: Machine, now: Now, changed: bool, hash: Optional[str], **more: Any) -> Dict[str, Any]:
     pending = now.record["pending"]
     deadline = None if pending is None else pending["deadline_boottime"]
     return dict(

@@ -41,6 +41,8 @@ def check(machine: Machine) -> str:
             return "break-glass is in force: nothing to do"
         if record["confirmed_at"] is None:
             return "nothing was ever confirmed: nothing to do"
+        if _unusable(record):
+            return "the boot policy cannot be used, as the record says: nothing to do"
         _restore(machine, record)
         return _alarm(machine, machine.state.record())
 
@@ -61,6 +63,11 @@ def _restore(machine: Machine, record: Dict[str, Any]) -> str:
     machine.log("the boot policy cannot be used, the host is open: " + problem)
     revert.remember(machine, dict(record, epoch=record["epoch"] + 1))
     raise HostError(problem.split(" ", 1)[0], problem.split(" ", 1)[-1])
+
+
+def _unusable(record: Dict[str, Any]) -> bool:
+    """Was the last thing that went wrong the boot policy? Every minute is too often to say it again."""
+    return bool(record["alarms"]) and record["alarms"][-1]["code"] == "boot-policy-unusable"
 
 
 def _record(machine: Machine) -> Dict[str, Any]:

@@ -112,6 +112,7 @@ def remove() -> None:
             os.unlink(os.path.join(DIRECTORY, name))
     if systemd.usable():
         systemd.systemctl(["daemon-reload"])
+        systemd.systemctl(["reset-failed", *names])
 
 
 def present() -> List[str]:
