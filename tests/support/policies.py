@@ -104,7 +104,7 @@ class _Maker:
             addresses = [f"10.0.0.{index}", f"2001:db8::{index}"]
             if not self.kernel:
                 addresses = self.random.choice([addresses, addresses, addresses[:1], addresses[1:]])
-            if self.chance(0.2):
+            if not self.kernel and self.chance(0.2):
                 addresses = [*addresses, f"10.0.1.{index}"]
             host: dict[str, Any] = {"labels": labels, "addresses": addresses}
             if not self.kernel and self.chance(0.1):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What hosts answered, as states of enforcement points; and the last answers kept, so that plans can be made offline."""
+"""What hosts answered, as states of enforcement points; the last answers are kept, so plans can be made offline."""
 
 from __future__ import annotations
 
