@@ -105,7 +105,14 @@ def netns_variables(controller: Host) -> dict[str, Any]:
 
 def write_inventory(path: pathlib.Path, managed: Iterable[Host], connection: Mapping[str, Any]) -> None:
     """An Ansible inventory of the managed hosts (JSON is YAML)."""
-    common = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3", **connection}
+    common = {
+        "ansible_user": "root",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        # The hosts share root's home directory, but each has its own /run.
+        "ansible_remote_tmp": "/run/ansible/tmp",
+        "ansible_async_dir": "/run/ansible/async",
+        **connection,
+    }
     hosts: dict[str, dict[str, Any]] = {}
     groups: dict[str, dict[str, Any]] = {}
     for host in managed:
