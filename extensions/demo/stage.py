@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the demo plays: the lab, a private place in .cache, and the public commands as a user types them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import yaml
+
+from extensions.lab.lab import Lab
+
+HERE = pathlib.Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+PLACE = CHECKOUT / ".cache" / "demo"
+POLICY = HERE / "policy"
+SPEC = HERE / "lab.yml"
+#: A playbook that takes longer than this hangs.
+PATIENCE = 150.0
+ANSIBLE_CONFIGURATION = """\
+[defaults]
+forks = 13
+timeout = 8
+retry_files_enabled = false
+host_key_checking = false
+remote_tmp = /run/microseg-demo
+fact_caching = jsonfile
+fact_caching_connection = {facts}
+nocows = true
+[inventory]
+enable_plugins = yaml
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command that has ended. `log` holds what it printed."""
+
+    command: str
+    code: int
+    output: str
+    seconds: float
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        """Host -> counters, from the end of a playbook."""
+        result: dict[str, dict[str, int]] = {}
+        for line in self.output.partition("PLAY RECAP")[2].splitlines()[1:]:
+            name, colon, counters = line.partition(" : ")
+            if colon:
+                result[name.strip()] = {
+                    key: int(value) for key, _, value in (word.partition("=") for word in counters.split())
+                }
+        return result
+
+    def changed(self) -> int:
+        return sum(counters["changed"] for counters in self.recap.values())
+
+    def tail(self, lines: int = 12) -> str:
+        return "\n".join(self.output.rstrip().splitlines()[-lines:])
+
+
+class Stage:
+    """A context: the lab is up inside it and gone after it. Reports stay in .cache/demo/reports."""
+
+    def __init__(self, spec: Mapping[str, Any] | None = None, rootless: bool | None = None) -> None:
+        self.spec: Mapping[str, Any] = spec or yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+        self.rootless = rootless
+        self.lab: Lab | None = None
+        self.reports = PLACE / "reports"
+        self.store = PLACE / "store"
+        self.logs = PLACE / "logs"
+        self.inventory = PLACE / "lab" / "inventory.yml"
+        self._running: set[subprocess.Popen[str]] = set()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """An empty place; what an interrupted demo left is ended first."""
+        clear(PLACE)
+        for directory in (self.reports, self.logs, PLACE / "facts", PLACE / "ansible"):
+            directory.mkdir(parents=True)
+        (PLACE / "ansible.cfg").write_text(ANSIBLE_CONFIGURATION.format(facts=PLACE / "facts"), encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        self.lab = Lab(self.spec, PLACE / "lab", rootless=self.rootless).up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in list(self._running):
+            self.kill(child)
+        if self.lab is not None:
+            self.lab.down()
+            self.lab = None
+        for name in ("facts", "ansible", "ansible.cfg", "policies"):
+            remove(PLACE / name)
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    def environment(self) -> dict[str, str]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        env["PATH"] = f"{CHECKOUT / '.venv' / 'bin'}:{env.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+        return env | {
+            "ANSIBLE_CONFIG": str(PLACE / "ansible.cfg"),
+            "ANSIBLE_HOME": str(PLACE / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "LC_ALL": "C.UTF-8",
+            "NO_COLOR": "1",
+            "COLUMNS": "100",
+        }
+
+    def playbook_words(
+        self, name: str, variables: Mapping[str, Any], limit: str = "", check: bool = False
+    ) -> list[str]:
+        given = {"microseg_store": str(self.store), "microseg_reports": str(self.reports)}
+        given |= {"microseg_policy": str(POLICY)} | {key: value for key, value in variables.items()}
+        words = ["ansible-playbook", "-i", str(self.inventory), f"bulkhead.microseg.{name}"]
+        words += ["--limit", limit] if limit else []
+        words += ["--check"] if check else []
+        return [*words, "-e", json.dumps(given)]
+
+    def playbook(self, name: str, *, limit: str = "", check: bool = False, **variables: Any) -> Run:
+        """One of the public playbooks, to its end."""
+        return self.finish(self.start(self.playbook_words(name, variables, limit, check)), name)
+
+    def microseg(self, *words: str, policy: pathlib.Path | None = POLICY) -> Run:
+        """The command line. Verbs that read the policy get inventory and policy of the demo."""
+        sources = ["-i", str(self.inventory), "-p", str(policy)] if policy else []
+        return self.finish(self.start(["microseg", *words, *sources]), words[0])
+
+    def start(self, words: list[str]) -> subprocess.Popen[str]:
+        """In a process group of its own, so that all of it can be ended."""
+        child = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=self.environment(), cwd=CHECKOUT, start_new_session=True,
+        )  # fmt: skip
+        self._running.add(child)
+        return child
+
+    def finish(self, child: subprocess.Popen[str], name: str) -> Run:
+        began = time.monotonic()
+        try:
+            output, _ = child.communicate(timeout=PATIENCE)
+        except BaseException:
+            self.kill(child)
+            raise
+        self._running.discard(child)
+        run = Run(shlex.join(map(str, child.args)), child.returncode, output, time.monotonic() - began)  # type: ignore[arg-type]
+        number = len(list(self.logs.iterdir())) + 1
+        (self.logs / f"{number:02d}-{name}.log").write_text(f"$ {run.command}\n{output}", encoding="utf-8")
+        return run
+
+    def kill(self, child: subprocess.Popen[str]) -> None:
+        """End a command and everything it started, at once: a controller that dies."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        self._running.discard(child)
+
+    def report(self, name: str) -> dict[str, Any]:
+        """A report file, {} where it was not written."""
+        path = self.reports / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def typed(name: str, *words: str) -> str:
+    """How a user types a playbook, without the variables that only move files into .cache."""
+    return " ".join(["ansible-playbook -i inventory.yml", f"bulkhead.microseg.{name}", *words])
+
+
+def remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def clear(place: pathlib.Path) -> None:
+    """End the lab that an interrupted demo left behind, and empty its place."""
+    if (place / "lab" / "lab.json").exists():
+        print("demo: ending the lab of an interrupted demo", file=sys.stderr)
+        Lab.attach(place / "lab").down()
+    remove(place)
+    place.mkdir(parents=True)
