@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.errors import Finding
+from ..policy.ambiguity import ambiguous_addresses
 from ..policy.decide import Decider
 from ..policy.expectations import TestResult, run_tests
 from ..policy.guardrails import GuardrailResult, judge_guardrails
@@ -47,11 +48,13 @@ def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
     """
     guardrails: list[GuardrailResult] = []
     tests: list[TestResult] = []
+    ambiguous: list[Finding] = []
     if not inputs.errors:
+        ambiguous = list(ambiguous_addresses(Decider(inputs.active, inputs.at)))
         plain = Decider(inputs.active, inputs.at, intent=not as_enforced, failsafe=False)
         guardrails = judge_guardrails(inputs.policy, plain)
         tests = run_tests(inputs.policy, Decider(inputs.active, inputs.at, intent=not as_enforced))
-    findings = [*inputs.findings, *map(_guardrail_finding, guardrails), *map(_test_finding, tests)]
+    findings = [*inputs.findings, *ambiguous, *map(_guardrail_finding, guardrails), *map(_test_finding, tests)]
     return CheckReport(
         findings=tuple(finding for finding in findings if finding is not None),
         guardrails=tuple(guardrails),

@@ -6,12 +6,18 @@
 from __future__ import annotations
 
 from ..model.bundle import Bundle
+from ..model.errors import Rejected
+from ..policy.ambiguity import ambiguous_addresses
 from ..policy.bundling import make_bundle
 from ..policy.compile import Stage
+from ..policy.decide import Decider
 from .inputs import Inputs
 
 
 def compile_bundle(inputs: Inputs, stage: Stage = "active") -> Bundle:
-    """Raises Rejected for a policy in error."""
+    """Raises Rejected for a policy in error, and where an address of two workloads cannot be told apart."""
     inputs.usable()
+    ambiguous = tuple(ambiguous_addresses(Decider(inputs.compiled(stage), inputs.at)))
+    if any(finding.severity == "error" for finding in ambiguous):
+        raise Rejected(ambiguous)
     return make_bundle(inputs.policy, inputs.compiled(stage))

@@ -1,0 +1,10 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The store of a job, opened by the path that faces know."""
+
+from __future__ import annotations
+
+from ..orchestration.store import Store
+
+open_store = Store.open
