@@ -155,7 +155,9 @@ def read_modes(written: Sequence[tuple[ModeWords, Spot]], context: Context) -> t
         if not said or (words.mode and len(said) > 1):
             context.problems.error(
                 "E-MODE",
-                "an entry says either mode, or ingress and egress." if said else "an entry needs mode, ingress or egress.",
+                "an entry says either mode, or ingress and egress."
+                if said
+                else "an entry needs mode, ingress or egress.",
                 spot.place,
                 "Write mode: full, or ingress: full, egress: visibility.",
             )

@@ -168,7 +168,7 @@ class _Builder:
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
                 raise self._bad(key_node, "a key is a list or a mapping", "Keys are words.")
-            if key_node.value == "<<" and key_node.style is None:
+            if key_node.value == "<<" and not key_node.style:
                 raise self._bad(
                     key_node, "merge keys (<<) are not supported", "Repeat the keys, or alias a whole value: to: *name."
                 )

@@ -117,11 +117,14 @@ def schema() -> dict[str, Any]:
 
 
 def _linked(value: Any) -> Any:
-    """`$shape` to `$ref`; pydantic would look for such a definition itself and fail. Made-up titles go."""
+    """`$shape` to `$ref`, which pydantic would try to look up itself; made-up titles and nulls go."""
     if isinstance(value, list):
         return [_linked(item) for item in value]
     if not isinstance(value, dict):
         return value
+    said = [choice for choice in value.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(said) == 1:
+        value = {**said[0], **{key: item for key, item in value.items() if key != "anyOf"}}
     result = {
         key: _linked(item)
         for key, item in value.items()

@@ -120,6 +120,8 @@ def _explained(kind: str, detail: dict[str, Any], here: Spot) -> tuple[str, str]
     if kind in _EXPECTED:
         hint = f"Write [{here.written}]." if kind == "list_type" and isinstance(value, str) else ""
         return f"{shown}, but must be {_EXPECTED[kind]}", hint
+    if value is None:
+        return shown, "Write a value, or leave the key out."
     if kind == "too_short":
         return "is empty", "Name at least one."
     if kind == "string_pattern_mismatch":

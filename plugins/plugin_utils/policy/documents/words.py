@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from ...model.estate import Mode
 from ...model.policy import Action, Stage, Tier
@@ -33,9 +34,17 @@ WrittenText = Annotated[Any, WithJsonSchema({"type": ["string", "number"]})]
 WrittenShare = Annotated[Any, WithJsonSchema({"type": ["string", "number"]})]
 
 
-class Words(BaseModel):
-    """What is not said has its default; None stands only for that, an explicit null is an error."""
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null", "must have a value")
+    return value
 
+
+#: None stands for what is not said; an explicit null is an error.
+Unsaid = BeforeValidator(_not_null)
+
+
+class Words(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
@@ -140,9 +149,9 @@ class ModeWords(Words):
     """What is enforced on workloads, per direction. Entries that disagree about a workload are an error."""
 
     match: WrittenTarget = Field(description="Which workloads.")
-    mode: Mode = Field(default=None, description="Mode of both directions.")
-    ingress: Mode = Field(default=None, description="Mode of incoming connections.")
-    egress: Mode = Field(default=None, description="Mode of outgoing connections.")
+    mode: Annotated[Mode | None, Unsaid] = Field(default=None, description="Mode of both directions.")
+    ingress: Annotated[Mode | None, Unsaid] = Field(default=None, description="Mode of incoming connections.")
+    egress: Annotated[Mode | None, Unsaid] = Field(default=None, description="Mode of outgoing connections.")
 
 
 class WriterWords(Words):
@@ -212,7 +221,9 @@ class GuardrailWords(Words):
 
     id: Name = Field(description="Unique among guardrails.")
     never: NeverWords = Field(description="What must never be allowed.")
-    except_: ExceptWords = Field(default=None, alias="except", description="What is not meant.")
+    except_: Annotated[ExceptWords | None, Unsaid] = Field(
+        default=None, alias="except", description="What is not meant."
+    )
     severity: Literal["critical", "high", "medium", "low"] = Field(default="high", description="Weight of a violation.")
     reason: str = Field(default="", description="Why it must hold.")
 
