@@ -7,12 +7,12 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.payload import Policy
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.read import read
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.render import render
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.compare import difference
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.forms import of_artifact
-
 from tests.conftest import Kernel, ProofSize
 from tests.support.artifacts import AT, random_artifact
 from tests.support.nft import listed, transaction

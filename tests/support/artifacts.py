@@ -41,9 +41,7 @@ def random_artifact(chance: random.Random, rules: int = 9) -> Artifact:
     sets = [_set(chance, f"set {index}") for index in range(chance.randint(2, 7))]
     by_id = {one.id: one for one in sets}
     policies = [_policy(chance, list(by_id), rules) for _way in range(2)]
-    used = {
-        name for policy in policies for rule in policy.rules for name in (*(rule.peers or ()), *(rule.own or ()))
-    }
+    used = {name for policy in policies for rule in policy.rules for name in (*(rule.peers or ()), *(rule.own or ()))}
     return Artifact("point", "workload", "", own, policies[0], policies[1], {name: by_id[name] for name in used})
 
 

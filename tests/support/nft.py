@@ -33,7 +33,7 @@ def listed(prefix: Sequence[str], *steps: str) -> Listing:
 
     Raises AssertionError with the message of nft.
     """
-    script = "for step in \"$@\"; do printf '%s' \"$step\" | nft -f - || exit 3; done; nft -j list ruleset"
+    script = 'for step in "$@"; do printf \'%s\' "$step" | nft -f - || exit 3; done; nft -j list ruleset'
     run = subprocess.run(
         [*prefix, "sh", "-c", script, "sh", *steps], capture_output=True, text=True, env=ENVIRONMENT, check=False
     )

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 from ...model.intervals import Intervals, contains
 from ..driver import Decision, Packet
-from .capabilities import FAMILY, TABLE
 from .evaluate import Machine
 from .listing import LiveRule
 from .program import Chain, Rule
@@ -96,7 +95,7 @@ def _matters(machine: Machine, rule: Rule, point: Intervals, own: int, peer: int
 
 def _decision(decider: _Decider, base: Chain, verdict: Literal["allowed", "denied", "unknown"]) -> Decision:
     live = decider.chain.live
-    foreign = (live.family, live.table) != (FAMILY, TABLE)
+    foreign = not live.ours
     table = f"{live.family} {live.table}"
     if decider.rule is None:
         return Decision(table, base.live.name, None, f"policy {base.live.policy}", verdict, foreign)

@@ -18,7 +18,7 @@ from ...model.estate import Direction
 from ...model.intervals import EMPTY, Interval, Intervals, intersection, normalised, subtraction, union
 from .conditions import ESTABLISHED, EVERY_STATE, LOOSE, OPEN, RELATED, Alternative, Found, Kind
 from .names import CT_STATES
-from .program import Chain, Program, Rule
+from .program import CHANGED, Chain, Program, Rule
 from .text import quote
 
 #: ICMP errors that belong to a connection; conntrack calls them related.
@@ -162,13 +162,19 @@ class Judge:
         self.established = Machine(ESTABLISHED)
         self.related = Machine(RELATED)
         rules = [rule for chain in self.program.chains.values() for rule in chain.rules]
-        self.looks_at_flags = any(alternative.flags is not None for rule in rules for alternative in alternatives(rule))
-        self.tells_related_apart = any(
+        looks_at_flags = any(alternative.flags is not None for rule in rules for alternative in alternatives(rule))
+        tells_related_apart = any(
             alternative.states != EVERY_STATE and subtraction(rule.guard.maybe, self.errors)
             for rule in rules
             for alternative in alternatives(rule)
             if bool(alternative.states & CT_STATES["related"]) != bool(alternative.states & CT_STATES["new"])
         )
+        #: Packets that open no connection, but would let one in where they pass and an opening packet does not.
+        self._detours: list[tuple[Machine, Intervals, str]] = []
+        if looks_at_flags:
+            self._detours.append((self.loose, line.WHOLE["tcp"], "TCP that opens no connection is accepted"))
+        if tells_related_apart:
+            self._detours.append((self.related, self.universe, "related connections are accepted"))
 
     def cells(self, own: int, peer: int) -> tuple[Intervals, Intervals]:
         """(allowed, unknown), as `forms.build_slices` asks for it."""
@@ -188,17 +194,20 @@ class Judge:
 
     def _judged(self, own: int, peer: int) -> Answer:
         accept, drop, doubts = self.through(self.open, self.universe, own, peer)
-        allowed, unknown = subtraction(accept, drop), intersection(accept, drop)
+        # What a translation may touch is another packet afterwards: later chains cannot make it certain again.
+        changed = normalised(pair for rule, services in doubts if rule.note in CHANGED for pair in services)
+        allowed, unknown = subtraction(subtraction(accept, drop), changed), union(intersection(accept, drop), changed)
         if unknown:
             for rule, services in doubts:
                 if intersection(services, unknown):
                     self.reasons[quote(rule.live, rule.note or "not understood")] = None
-        decided = union(allowed, unknown)
-        if self.looks_at_flags:
-            accept, _drop, _doubts = self.through(self.loose, line.WHOLE["tcp"], own, peer)
-            more = subtraction(accept, decided)
-            unknown = self._doubt(unknown, more, f"TCP that opens no connection is accepted ({self.direction})")
-        unknown = self._related(own, peer, decided, unknown)
+        unknown = self._errors(own, peer, unknown)
+        for machine, asked, reason in self._detours:
+            # Ours alone: what others accept does not get past us, and what they deny is not for us to doubt.
+            accept, _drop, _doubts = self.through(machine, asked, own, peer, ours=True)
+            opened, _drop, _doubts = self.through(self.open, self.universe, own, peer, ours=True)
+            more = subtraction(subtraction(accept, opened), self.errors)
+            unknown = self._doubt(unknown, more, f"{reason} ({self.direction})")
         _accept, lost, _doubts = self.through(self.established, self.universe, own, peer)
         unknown = self._doubt(unknown, intersection(allowed, lost), f"established traffic dropped ({self.direction})")
         return Answer(subtraction(allowed, unknown), unknown, lost)
@@ -207,14 +216,11 @@ class Judge:
     def direction(self) -> str:
         return self.program.situation.direction
 
-    def _related(self, own: int, peer: int, decided: Intervals, unknown: Intervals) -> Intervals:
-        """ICMP errors of allowed connections must come through, and nothing else for being called related."""
-        asked = self.universe if self.tells_related_apart else self.errors
-        accept, drop, _doubts = self.through(self.related, asked, own, peer)
+    def _errors(self, own: int, peer: int, unknown: Intervals) -> Intervals:
+        """ICMP errors of allowed connections must come through."""
+        accept, drop, _doubts = self.through(self.related, self.errors, own, peer)
         missing = subtraction(self.errors, subtraction(accept, drop))
-        unknown = self._doubt(unknown, missing, f"ICMP errors of allowed connections dropped ({self.direction})")
-        more = subtraction(subtraction(accept, self.errors), decided)
-        return self._doubt(unknown, more, f"related connections accepted ({self.direction})")
+        return self._doubt(unknown, missing, f"ICMP errors of allowed connections dropped ({self.direction})")
 
     def _doubt(self, unknown: Intervals, more: Intervals, reason: str) -> Intervals:
         if more:
@@ -222,13 +228,15 @@ class Judge:
         return union(unknown, more)
 
     def through(
-        self, machine: Machine, services: Intervals, own: int, peer: int
+        self, machine: Machine, services: Intervals, own: int, peer: int, ours: bool = False
     ) -> tuple[Intervals, Intervals, list[tuple[Rule, Intervals]]]:
-        """Every base chain must accept. Chains of type nat see the first packet of a connection only."""
+        """Every base chain (or every one of `ours`) must accept. Chains of type nat see opening packets only."""
         dropped: Intervals = EMPTY
         doubts: list[tuple[Rule, Intervals]] = []
         for base in self.program.bases:
             if base.live.type == "nat" and machine.kind in (ESTABLISHED, RELATED):
+                continue
+            if ours and not base.live.ours:
                 continue
             outcome = machine.base(base, services, own, peer)
             dropped = union(dropped, outcome.drop)

@@ -33,6 +33,10 @@ class LiveChain:
     policy: str = "accept"
     rules: list[LiveRule] = field(default_factory=list)
 
+    @property
+    def ours(self) -> bool:
+        return (self.family, self.table) == (FAMILY, TABLE)
+
 
 @dataclass(slots=True)
 class LiveTable:

@@ -22,9 +22,12 @@ from .values import Unmodelled, elements, unwrapped
 #: Statements that neither decide nor change what later rules look at.
 _HARMLESS = frozenset(("counter", "log", "dup", "flow", "ct helper", "ct timeout", "ct expectation", "secmark", "last"))
 _HARMLESS_XT = frozenset(("comment", "LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "SECMARK", "CLASSIFY", "TRACE"))
+_TRANSLATING_XT = frozenset(("DNAT", "SNAT", "REDIRECT", "MASQUERADE", "NETMAP"))
 _TRANSLATIONS = frozenset(("dnat", "snat", "redirect", "masquerade"))
 #: Statements that send a packet elsewhere: whether it arrives is not ours to say.
 _DIVERSIONS = frozenset(("queue", "tproxy", "synproxy", "fwd"))
+#: Notes of rules behind which a packet is no longer the one that came.
+CHANGED = frozenset(("translated", "rewritten"))
 #: Payload fields whose rewriting changes what the packet is.
 _IDENTITY = frozenset(("saddr", "daddr", "sport", "dport", "protocol", "nexthdr"))
 
@@ -191,6 +194,8 @@ def _statement(kind: str, body: Any) -> tuple[Alternative | Verdict | None, str]
         return None, ""
     if kind == "xt" and isinstance(body, Mapping):
         name = body.get("name")
+        if name in _TRANSLATING_XT:
+            return Verdict("doubt"), "translated"
         if name in _HARMLESS_XT:
             return None, ""
         if body.get("type") == "target":
@@ -290,4 +295,4 @@ def _verdict(action: Any) -> tuple[str, Verdict]:
     raise Unmodelled
 
 
-__all__ = ["HOOKS", "Chain", "Program", "Rule", "Verdict", "compile_program"]
+__all__ = ["CHANGED", "HOOKS", "Chain", "Program", "Rule", "Verdict", "compile_program"]
