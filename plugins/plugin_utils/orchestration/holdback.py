@@ -62,7 +62,7 @@ def held_back(new: Bundle, interim: Bundle, missed: Collection[str], at: datetim
         boxes = []
         waiting: set[str] = set()
         for box in difference.wider:
-            shared = _shared(box, addresses.get((entry.zone, box.family), {}))
+            shared = _shared(box, addresses.get((entry.zone, box.family, box.direction), {}))
             for name, peers in shared.items():
                 boxes.append(replace(box, peers=peers))
                 waiting.add(name)
@@ -83,19 +83,24 @@ def held_back(new: Bundle, interim: Bundle, missed: Collection[str], at: datetim
     return HeldBack(partial.bundle(), waits, services)
 
 
-def _addresses(bundle: Bundle, missed: Collection[str]) -> dict[tuple[str, Family], dict[str, Intervals]]:
-    """Per zone and family: the addresses of each missing point's workload, as others see them."""
-    result: dict[tuple[str, Family], dict[str, Intervals]] = {}
+def _addresses(bundle: Bundle, missed: Collection[str]) -> dict[tuple[str, Family, Direction], dict[str, Intervals]]:
+    """The addresses of each missing point's workload, per zone, family and direction of the *other* end.
+
+    A missing point whose own end will let everything through takes no part: it cannot allow now what new denies there.
+    """
+    result: dict[tuple[str, Family, Direction], dict[str, Intervals]] = {}
     for point in sorted(missed):
         if point not in bundle.points:
             continue
         entry = bundle.points[point]
+        ingress, egress = bundle.policies[entry.policy]
+        ends: tuple[tuple[Direction, DirectionPolicy], ...] = (("ingress", egress), ("egress", ingress))
+        held = bundle.workloads[entry.workload].addresses
         for family in FAMILIES:
-            numbers = [
-                (number, number) for kind, number in bundle.workloads[entry.workload].addresses if kind == family
-            ]
-            if numbers:
-                result.setdefault((entry.zone, family), {})[point] = normalised(numbers)
+            numbers = [(number, number) for kind, number in held if kind == family]
+            for direction, policy in ends:
+                if numbers and policy.mode not in ("idle", "visibility"):
+                    result.setdefault((entry.zone, family, direction), {})[point] = normalised(numbers)
     return result
 
 

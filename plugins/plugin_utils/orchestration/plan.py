@@ -85,9 +85,7 @@ def make_plan(
     if asked is not None:
         refuse_foreign_writers(new, rollout)
     mine = {name for name in rollout if new.points[name].writer == "driver"}
-    left_out = {
-        name: f"written by {writer_of(new.points[name].writer, new.points[name].stack)}" for name in rollout - mine
-    }
+    left_out: dict[str, str] = {}
     comparer, desired = Comparer(), BundleForms(new, at)
     forms: list[PointForms] = []
     points: dict[str, _Point] = {}
@@ -173,6 +171,7 @@ def make_plan(
         probes=probes,
         scheduled=scheduled((one.artifact for one in points.values()), at),
         left_out={name: left_out[name] for name in sorted(left_out)},
+        others={name: writer_of(new.points[name].writer, new.points[name].stack) for name in sorted(rollout - mine)},
         foreign=tuple(name for name, one in changed.items() if _foreign(one)),
         boxes={name: _boxes(one.difference) for name, one in changed.items()},
     )

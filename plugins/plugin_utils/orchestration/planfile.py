@@ -190,7 +190,8 @@ class Evidence:
 
     `counts` per platform: change, equal, unknown, writer. `observed` says what the flows cover, None without any.
     `boxes` show per point how its own rules change (at most a few each). `foreign` are points where rules of somebody
-    else also drop packets. `left_out` names why a point is not touched.
+    else also drop packets. `left_out` says why a point is not touched, `others` who writes
+    the points that are not ours to write.
     """
 
     at: str
@@ -209,6 +210,7 @@ class Evidence:
     probes: Mapping[str, tuple[Probe, ...]]
     scheduled: tuple[Scheduled, ...]
     left_out: Mapping[str, str]
+    others: Mapping[str, str]
     foreign: tuple[str, ...]
     boxes: Mapping[str, Mapping[str, Any]]
 
@@ -230,6 +232,7 @@ class Evidence:
             "probes": {point: [probe.to_dict() for probe in probes] for point, probes in self.probes.items()},
             "scheduled": [one.to_dict() for one in self.scheduled],
             "left_out": dict(self.left_out),
+            "others": dict(self.others),
             "foreign": list(self.foreign),
             "boxes": {point: dict(boxes) for point, boxes in self.boxes.items()},
         }
@@ -245,6 +248,7 @@ class Evidence:
             probes={point: tuple(Probe.from_dict(one) for one in some) for point, some in data["probes"].items()},
             scheduled=tuple(Scheduled(**one) for one in data["scheduled"]),
             left_out=data["left_out"],
+            others=data["others"],
             foreign=tuple(data["foreign"]),
             boxes=data["boxes"],
             **{key: data[key] for key in same},

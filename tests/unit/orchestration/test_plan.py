@@ -345,7 +345,7 @@ def test_rules_written_by_another_tool_are_not_planned_and_its_stack_is_named():
 
     plan = make_plan(new, old, states(old), AT, OPTIONS)
 
-    assert plan.evidence.left_out == {"db-1": "written by terraform (stack aws-shop)"}
+    assert plan.evidence.others == {"db-1": "terraform (stack aws-shop)"}
     assert plan.evidence.counts["nftables"]["writer"] == 1
     error = code_of(new=new, old=old, options=replace(OPTIONS, rollout=frozenset({"db-1"})))
     assert error.code == "E-WRITER"
