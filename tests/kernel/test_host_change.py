@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host import arm, confirm, revert
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.errors import HostError
+from ansible_collections.bulkhead.microseg.plugins.modules import nftables_policy_info
 from tests.kernel.host_machine import TestedHost, host, payload, ruleset, until
 
 __all__ = ["host"]
@@ -102,6 +103,22 @@ def test_a_moved_base_is_refused_and_nothing_changes(host: TestedHost) -> None:
     assert host.nft("list", "ruleset") == before
     assert host.record() == record
     assert host.watchdogs() == []
+
+
+def test_info_tells_what_the_other_module_acts_on(host: TestedHost) -> None:
+    host.nft("add", "table", "ip", "foreign")
+    host.provision(OLD)
+    armed = host.arm(NEW)
+
+    told = nftables_policy_info.read(host.machine)
+
+    assert told["hash"] == armed["hash"]
+    assert next(one for one in told["foreign"] if "table" in one)["table"]["name"] == "foreign"
+    assert told["pending"]["token"] == armed["token"]
+    assert told["pending"]["guarded"]
+    assert 0 < told["pending"]["remaining"] <= 60
+    assert told["boot_policy"]["state"] == "usable"
+    assert told["boot_policy"]["policy_digest"] == OLD["policy_digest"]
 
 
 def test_a_hand_edit_moves_the_base_and_traffic_and_members_do_not(host: TestedHost) -> None:

@@ -69,11 +69,15 @@ def command(state: State, *words: str) -> List[str]:
 
 
 def start(state: State, clock: Clock, token: str, deadline: float) -> Guard:
-    """Start the guard of the change named ``token``; ``deadline`` is a boot time in seconds."""
+    """Start the guard of the change named ``token``; ``deadline`` is a boot time in seconds.
+
+    A systemd that will not start a timer (a manager that is shutting down or broken) leaves the work to the watchdog.
+    """
     if systemd.usable():
         unit = "microseg-revert-" + token
-        systemd.start_timer(unit, deadline - clock.boottime(), command(state, "revert", token))
-        return Guard({"kind": SYSTEMD, "unit": unit})
+        with contextlib.suppress(HostError):
+            systemd.start_timer(unit, deadline - clock.boottime(), command(state, "revert", token))
+            return Guard({"kind": SYSTEMD, "unit": unit})
     process = subprocess.Popen(
         command(state, "watchdog", token, repr(deadline)),
         stdin=subprocess.PIPE,

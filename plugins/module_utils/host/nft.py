@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from . import programs
 from .errors import NFT, HostError
-from .listing import FAMILY, TABLE
+from .listing import FAMILY, TABLE, own
 
 Listing = Dict[str, Any]
 
@@ -50,12 +50,15 @@ class Nft:
         raise HostError(NFT, "nft cannot list our table: {0}".format(_brief(done.err)))
 
     def exists(self) -> bool:
-        """Is our table there? Costs the same however large it is."""
-        done = programs.run([self.program, "-j", "list", "tables"])
-        if done.code != 0:
-            raise HostError(NFT, "nft cannot list tables: {0}".format(_brief(done.err)))
-        tables = [item["table"] for item in _decoded(done.out).get("nftables", ()) if "table" in item]
-        return any(one["family"] == FAMILY and one["name"] == TABLE for one in tables)
+        """Is our table there? Costs little however large it is, for this is asked every minute."""
+        # nft reads all set elements to list tables, and none to list chains; a table may have no chain.
+        for what in ("chains", "tables"):
+            done = programs.run([self.program, "-j", "list", what])
+            if done.code != 0:
+                raise HostError(NFT, "nft cannot list {0}: {1}".format(what, _brief(done.err)))
+            if own(_decoded(done.out)):
+                return True
+        return False
 
     def ruleset(self) -> Listing:
         """Listing of every table of this namespace."""
