@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +20,7 @@ from ansible.vars.hostvars import HostVars
 from ..model.errors import EstateError, Finding, MicrosegError, Rejected
 from ..model.estate import InventoryHost
 from .host import PER_HOST, host_of, workload_id
+from .host_addresses import zone_and_addresses
 from .variables import Variables
 
 #: The in-memory host that carries the order of a rollout through a playbook; it is no workload.
@@ -65,7 +68,7 @@ class Inventory:
         zone = ZoneInfo(timezone)
         found: dict[str, tuple[str, InventoryHost]] = {}
         errors: list[Finding] = []
-        for variables, groups in self._each():
+        for variables, groups in self._each:
             try:
                 host = host_of(variables, groups, wanted, zone)
             except MicrosegError as error:
@@ -80,7 +83,7 @@ class Inventory:
 
     def inventory_names(self) -> dict[str, str]:
         """Workload id to inventory name; they differ where a host has `microseg_id`."""
-        return {workload_id(variables): variables.host for variables, _groups in self._each()}
+        return {workload_id(variables): variables.host for variables, _groups in self._each}
 
     def members(self, group: str) -> tuple[str, ...]:
         """Inventory names of a group that enforcement is for. Raises EstateError (E-NO-TARGET).
@@ -98,12 +101,61 @@ class Inventory:
             raise EstateError("E-NO-TARGET", f"the group {group} has no hosts.", hint=hint)
         return names
 
-    def _each(self) -> Iterator[tuple[Variables, list[str]]]:
+    def registered(self, variable: str) -> dict[str, dict[str, Any]]:
+        """What a task registered on each host, by workload id. Raises EstateError (E-NO-RESULT) where none did."""
+        found = {
+            workload_id(variables): result
+            for variables, _groups in self._each
+            if (result := variables.registered(variable)) is not None
+        }
+        if not found:
+            raise EstateError(
+                "E-NO-RESULT",
+                f"no host has the registered variable {variable}.",
+                hint="Register it with that name in the same run, on the hosts of the target group.",
+            )
+        return found
+
+    def local(self, names: Collection[str]) -> frozenset[str]:
+        """Which of these hosts (inventory names) are the machine this runs on, by connection or by address."""
+        return frozenset(
+            variables.host for variables, _groups in self._each if variables.host in names and _is_local(variables)
+        )
+
+    def workload_ids(self, names: Collection[str]) -> frozenset[str]:
+        """Raises EstateError (E-NO-HOST) for a name that is not in the inventory."""
+        known = {name: workload for workload, name in self.inventory_names().items()}
+        for name in names:
+            if name not in known:
+                raise EstateError("E-NO-HOST", f"there is no host {name} in the inventory.")
+        return frozenset(known[name] for name in names)
+
+    @cached_property
+    def _each(self) -> tuple[tuple[Variables, list[str]], ...]:
         templar = Templar(loader=self._hostvars._loader)
+        hosts = []
         for name in self.names:
             raw = self._hostvars.raw_get(name)
-            templar.available_variables = {**raw, "hostvars": self._hostvars}
-            yield Variables(name, raw, templar), ["all", *(str(group) for group in raw["group_names"])]
+            groups = ["all", *(str(group) for group in raw["group_names"])]
+            hosts.append((Variables(name, raw, self._hostvars, templar), groups))
+        return tuple(hosts)
+
+
+def _is_local(variables: Variables) -> bool:
+    if str(variables.get("ansible_connection") or "").rpartition(".")[2] == "local":
+        return True
+    return any(_is_own_address(address.text) for address in zone_and_addresses(variables)[1])
+
+
+def _is_own_address(text: str) -> bool:
+    """An address this machine can bind to is its own."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((text, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _twice(host: InventoryHost, first: str, second: str) -> Finding:

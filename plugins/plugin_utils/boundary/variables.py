@@ -17,11 +17,15 @@ from .plain import VaultedValueError, is_vaulted, place_of, plain
 
 
 class Variables:
-    """`raw` are the variables as Ansible merged them; `templar` evaluates in their context."""
+    """`raw` are the variables as Ansible merged them; `templar` is shared by all hosts and evaluates in their context.
 
-    def __init__(self, host: str, raw: Mapping[str, Any], templar: Templar) -> None:
+    Templates may also look at other hosts, through `hostvars`.
+    """
+
+    def __init__(self, host: str, raw: Mapping[str, Any], hostvars: Mapping[str, Any], templar: Templar) -> None:
         self.host = host
         self._raw = raw
+        self._context = {**raw, "hostvars": hostvars}
         self._templar = templar
 
     def __contains__(self, name: str) -> bool:
@@ -44,6 +48,7 @@ class Variables:
         try:
             if not secrets:
                 _refuse_vaulted(raw)
+            self._templar.available_variables = self._context
             return plain(self._templar.template(raw), secrets=secrets)
         except VaultedValueError as error:
             message = f"{self.host}: {name}: {error.message}"
@@ -56,6 +61,11 @@ class Variables:
                 self.place(name),
                 f"See it with: ansible -m debug -a var={name} {self.host}",
             ) from None
+
+    def registered(self, name: str) -> dict[str, Any] | None:
+        """The result a task registered, or None. Results are data from the host, never templates."""
+        value = self._raw.get(name)
+        return plain(value, secrets=True) if isinstance(value, Mapping) else None
 
     def fact(self, name: str) -> Any:
         """One gathered fact (`ansible_facts.NAME`), or None. Facts are data from the host, never templates."""
