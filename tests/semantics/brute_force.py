@@ -378,7 +378,14 @@ class BruteForce:
             (item for item in self.service_addresses if ipaddress.ip_address(item["address"]) == target[1]), None
         )
         if service is None:
-            yield "", self.packet(consumer, source, provider, target, point, at, stage, intent=intent)
+            answer = self.packet(consumer, source, provider, target, point, at, stage, intent=intent)
+            if (
+                provider is None
+                and answer["egress"] == "mode"
+                and self._perhaps_named(consumer, source, point, at, stage)
+            ):
+                answer["verdict"] = "unknown" if answer["verdict"] == "denied" else answer["verdict"]
+            yield "", answer
             return
         egress = self.side("egress", consumer, source, None, target, point, at, stage, intent=intent)
         ports = {service_point(key): service_point(value) for key, value in service["ports"].items()}
@@ -405,6 +412,19 @@ class BruteForce:
                     "one_sided": "unenforced" in (egress[1], ingress[1]),
                 },
             )
+
+    def _perhaps_named(self, consumer, source, point, at, stage):
+        """Does an allow rule to a name bind this consumer and service? The name may be any outside address (3.14)."""
+        stages = ("active", "retiring", "staged") if stage == "staged" else ("active", "retiring")
+        for scope in self.scopes:
+            for ruleset in scope.get("rulesets", []):
+                for rule in ruleset["rules"] if ruleset.get("stage", "draft") in stages else []:
+                    far = rule["to"] if isinstance(rule["to"], list) else [rule["to"]]
+                    if any(isinstance(element, dict) and "fqdn" in element for element in far):
+                        anywhere = {**rule, "to": "any"}
+                        if self.looks(anywhere, scope, "egress", consumer, source, None, source, point, at):
+                            return True
+        return False
 
     def ends(self, text):
         """(workload or None, zoned address) for a name or a written address."""

@@ -87,9 +87,7 @@ def _case(common: dict[str, Any], item: dict[str, Any]) -> Case:
         )
     documents.extend(scopes.values())
     given = {key for document in documents for key in document}
-    for sort in ("settings", "services", "ip_lists"):
-        if sort not in given:
-            documents.append({sort: common[sort]})
+    documents.extend({sort: common[sort]} for sort in ("settings", "services", "ip_lists") if sort not in given)
     workloads = {**common["workloads"], **item.get("workloads", {})}
     hosts = {name: value for name, value in workloads.items() if value.get("managed", True)}
     unmanaged = [

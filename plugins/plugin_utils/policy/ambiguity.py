@@ -32,8 +32,8 @@ def ambiguous_addresses(decider: Decider) -> Iterator[Finding]:
     if not several:
         return
     groups = [group for group in Ends(decider.compiled).groups if group.representative.workload is not None]
-    for (family, number), holders in several.items():
-        for first, second in combinations(holders, 2):
+    for (family, number), sharers in several.items():
+        for first, second in combinations(sharers, 2):
             ends = [_end(holder, family, number) for holder in (first, second)]
             witness = next(
                 (

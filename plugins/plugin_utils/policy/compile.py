@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from ..model import services as line
@@ -56,6 +57,20 @@ class SetSource:
     prefixes: tuple[Prefix, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NamedPeer:
+    """An allow rule to a name (FQDN), for the classes it binds: compared by name, proven nowhere (DESIGN §3.14)."""
+
+    origin: ResolvedRule
+    names: tuple[str, ...]
+    bits: int
+    window: Window
+
+    def valid(self, at: datetime) -> bool:
+        start, end = self.window
+        return (start is None or start <= at) and (end is None or at < end)
+
+
 class Compiled:
     """`copies[direction]` in blame order; `of_class[direction][class]` are ascending positions in it."""
 
@@ -66,6 +81,7 @@ class Compiled:
         copies: Mapping[Direction, tuple[Copy, ...]],
         of_class: Mapping[Direction, Sequence[Sequence[int]]],
         sources: Mapping[str, SetSource],
+        by_name: tuple[NamedPeer, ...],
         findings: tuple[Finding, ...],
     ) -> None:
         self.estate = estate
@@ -73,6 +89,7 @@ class Compiled:
         self.copies = copies
         self.of_class = of_class
         self.sources = sources
+        self.by_name = by_name
         self.findings = findings
         self._sets: dict[str, PeerSet] = {}
 
@@ -133,7 +150,7 @@ def _compile(policy: Policy, estate: Estate, stage: Stage) -> Compiled:
     of_class: dict[Direction, Sequence[Sequence[int]]] = {}
     for direction in DIRECTIONS:
         copies[direction], of_class[direction] = builder.finish(direction)
-    return Compiled(estate, classes, copies, of_class, builder.sources, findings)
+    return Compiled(estate, classes, copies, of_class, builder.sources, tuple(builder.by_name), findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +169,7 @@ class _Builder:
         self.classes = classes
         self.sources: dict[str, SetSource] = {}
         self.bound: dict[Direction, list[tuple[Copy, int]]] = {"ingress": [], "egress": []}
+        self.by_name: list[NamedPeer] = []
         self._elements: dict[tuple[Element, bool], tuple[tuple[Window, str, int], ...]] = {}
         self._members = {item.name: classes.last_known(item.members) for item in estate.service_addresses}
 
@@ -166,6 +184,12 @@ class _Builder:
             sides = list(self._binding(item, own, deny))
             if not sides:
                 continue
+            names = tuple(sorted(element.name for element in far if element.kind == "fqdn"))
+            if names:
+                for window, bits, _sets, _prefixes in sides:
+                    common = _common(window, limit)
+                    if common is not None:
+                        self.by_name.append(NamedPeer(item, names, bits, common))
             for peers in self._peers(far, deny):
                 for window, bits, own_sets, own_prefixes in sides:
                     common = _common(window, peers.window, limit)

@@ -88,7 +88,7 @@ def _add(workloads: dict[str, Workload], workload: Workload, findings: list[Find
             Finding(
                 "E-WORKLOAD-TWICE",
                 "error",
-                f"workload {workload.name} is there twice ({other.place or 'inventory'} and {workload.place or 'inventory'}).",
+                f"workload {workload.name} is there twice, also at {other.place or 'the inventory'}.",
                 workload.place,
                 "Give one of them another name or microseg_id.",
             )

@@ -187,13 +187,15 @@ def fqdn_allows(decider: Decider, consumer: End, point: int) -> list[str]:
     """Names that allow rules of the consumer open for this service (DESIGN §3.14)."""
     if consumer.workload is None:
         return []
-    compiled = decider.compiled
-    names: set[str] = set()
-    for index in compiled.of_class["egress"][compiled.classes.of[consumer.workload.name]]:
-        copy = compiled.copies["egress"][index]
-        if copy.origin and copy.artifact.valid(decider.at) and contains(copy.artifact.services, point):
-            names.update(element.name for element in copy.origin.providers if element.kind == "fqdn")
-    return sorted(names)
+    position = decider.compiled.classes.of[consumer.workload.name]
+    return sorted(
+        {
+            name
+            for peer in decider.compiled.by_name
+            if peer.bits >> position & 1 and peer.valid(decider.at) and contains(peer.origin.rule.services, point)
+            for name in peer.names
+        }
+    )
 
 
 def _through(decider: Decider, consumer: End, service: ServiceAddress, point: int) -> list[PairExplanation]:

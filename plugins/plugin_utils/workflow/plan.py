@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..enforcement.nftables.driver import Nftables
 from ..model.bundle import Bundle
-from ..model.errors import PlanError
+from ..model.errors import EnforcementError, PlanError
 from ..orchestration.bundles import guard_shrink, load_bundle
 from ..orchestration.observations import load_observations
 from ..orchestration.partial import idle_bundle
@@ -102,11 +102,29 @@ def _planned(inputs: Inputs, store: Store, bundle: Bundle, before: Bundle | None
         ),
         load_observations(store),
     )
+    _refuse_names(inputs, bundle, result)
     for point in result.body.points:  # what cannot be said exactly must not get as far as a host
         artifact = bundle.artifact(point)
         if not artifact.idle:
             Nftables.render(artifact, artifact.policy_digest())
     return PlanResult(result, bundle, save_plan(store, result, bundle))
+
+
+def _refuse_names(inputs: Inputs, bundle: Bundle, made: Plan) -> None:
+    """nftables cannot match a name; leaving it out is narrower than asked, which only the rule itself may permit."""
+    touched = {bundle.points[point].workload for point in made.body.points}
+    for peer in inputs.active.by_name:
+        rule = peer.origin.rule
+        if rule.on_inexact == "narrow" or not peer.valid(inputs.at):
+            continue
+        bound = next((name for name in inputs.active.classes.names(peer.bits) if name in touched), None)
+        if bound is not None:
+            raise EnforcementError(
+                "E-INEXACT",
+                f"rule {rule.id} opens {', '.join(peer.names)} for {bound}, and nftables cannot match names.",
+                rule.place,
+                "Name addresses, or say on_inexact: narrow on the rule to leave the name closed.",
+            )
 
 
 def _points(bundle: Bundle, workloads: frozenset[str] | None) -> frozenset[str] | None:
