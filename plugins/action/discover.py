@@ -17,8 +17,8 @@ class ActionModule(EstateAction):
     """Keep who talks to whom; see modules/discover.py for the documentation."""
 
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
-        expected = inventory.workload_ids(inventory.members(arguments["hosts"]))
-        answers = inventory.registered(arguments["registered"])
+        expected = inventory.workload_ids(inventory.members(arguments["target"]))
+        answers = inventory.registered(arguments["seen"])
         inputs = load(arguments["policy"], inventory.hosts, arguments["at"])
         report = discover(inputs.estate, answers, open_store(arguments["store"]), inputs.at, expected)
         data = {

@@ -16,14 +16,17 @@ description:
   - The store is an archive of observations. One more is no change of anything, so RV(ignore:changed) is V(false) and
     it is kept in check mode too.
 options:
-  hosts:
-    description: Group of hosts that were expected to report.
+  target:
+    description:
+      - Group of hosts that were expected to report. It must exist and have hosts, and it cannot be C(all).
     type: str
     required: true
-  registered:
-    description: Variable in which each host has the result of M(bulkhead.microseg.workload_facts).
+  seen:
+    description:
+      - Variable in which a task has registered the result of M(bulkhead.microseg.workload_facts) on each host. Hosts
+        that were unreachable or on which it failed are named in RV(missing).
     type: str
-    required: true
+    default: microseg_seen
 author:
   - bulkhead.microseg contributors (@bulkhead)
 seealso:
@@ -43,15 +46,14 @@ EXAMPLES = r"""
 - name: Read addresses, listeners and connections
   bulkhead.microseg.workload_facts:
     bulk: true
-  register: seen
+  register: microseg_seen
   become: true
   ignore_unreachable: true
 
 - name: Keep who talks to whom
   bulkhead.microseg.discover:
     policy: policy
-    hosts: microseg_enforced
-    registered: seen
+    target: microseg_enforced
     report: reports/discover.json
   register: discovered
 """
