@@ -24,14 +24,18 @@ AT = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 START: dict[Family, int] = {4: 0x0A000000, 6: 0xFD770000 << 96}
 TERMS = (
     "any", "tcp", "tcp/22", "tcp/80", "tcp/443", "tcp/80-90", "tcp/85-1024", "tcp/0-79", "tcp/1024-65535", "tcp/65535",
-    "udp", "udp/53", "udp/0-1000", "udp/500-600", "sctp", "sctp/36412", "icmp", "icmp/8", "icmp/3.4", "icmp/3", "icmp/0-4",
-    "icmp/8.0-7", "icmpv6", "icmpv6/128", "icmpv6/1.3-5", "icmpv6/130-137", "proto/47", "proto/2", "proto/50-51",
+    "udp", "udp/53", "udp/0-1000", "udp/500-600", "sctp", "sctp/36412", "icmp", "icmp/8", "icmp/3.4", "icmp/3",
+    "icmp/0-4", "icmp/8.0-7", "icmpv6",
+    "icmpv6/128", "icmpv6/1.3-5", "icmpv6/130-137", "proto/47", "proto/2", "proto/50-51",
     "proto/0-255", "proto/255",
 )  # fmt: skip
 
 
-def random_artifact(chance: random.Random, rules: int = 9) -> Artifact:
-    """One enforcement point with up to three local addresses a family and up to `rules` rules a direction."""
+def random_artifact(chance: random.Random, rules: int = 9, at: datetime = AT) -> Artifact:
+    """One enforcement point with up to three local addresses a family and up to `rules` rules a direction.
+
+    Rules begin and end whole hours before and after `at`, some at that very moment.
+    """
     own: dict[Family, Intervals] = {
         family: normalised((number, number) for number in _some(chance, family, chance.randint(0, 3)))
         for family in FAMILIES
@@ -40,25 +44,25 @@ def random_artifact(chance: random.Random, rules: int = 9) -> Artifact:
         own[4] = ((START[4] + 5, START[4] + 5),)
     sets = [_set(chance, f"set {index}") for index in range(chance.randint(2, 7))]
     by_id = {one.id: one for one in sets}
-    policies = [_policy(chance, list(by_id), rules) for _way in range(2)]
+    policies = [_policy(chance, list(by_id), rules, at) for _way in range(2)]
     used = {name for policy in policies for rule in policy.rules for name in (*(rule.peers or ()), *(rule.own or ()))}
     return Artifact("point", "workload", "", own, policies[0], policies[1], {name: by_id[name] for name in used})
 
 
-def _policy(chance: random.Random, names: list[str], most: int) -> DirectionPolicy:
+def _policy(chance: random.Random, names: list[str], most: int, at: datetime) -> DirectionPolicy:
     mode = chance.choices(("idle", "visibility", "selective", "full"), weights=(1, 1, 4, 8))[0]
-    rules = [_rule(chance, names, number) for number in range(chance.randint(0, most))]
+    rules = [_rule(chance, names, number, at) for number in range(chance.randint(0, most))]
     return DirectionPolicy(mode, tuple(sorted(rules, key=lambda rule: rule.order)))  # type: ignore[arg-type]
 
 
-def _rule(chance: random.Random, names: list[str], number: int) -> ArtifactRule:
+def _rule(chance: random.Random, names: list[str], number: int, at: datetime) -> ArtifactRule:
     tier = chance.choice(ORDER)
     action = "allow" if tier == FAILSAFE else chance.choices(("allow", "deny", "pass"), weights=(5, 3, 2))[0]
     starts = expires = None
     if chance.random() < 0.25:
-        starts = AT + timedelta(hours=chance.choice((-2, -1, 0, 1)))
+        starts = at + timedelta(hours=chance.choice((-2, -1, 0, 1)))
     if chance.random() < 0.25:
-        expires = AT + timedelta(hours=chance.choice((-1, 0, 1, 2)))
+        expires = at + timedelta(hours=chance.choice((-1, 0, 1, 2)))
     return ArtifactRule(
         id=f"rule-{number}@scope/set",
         tier=tier,  # type: ignore[arg-type]

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 ENVIRONMENT = {**os.environ, "TZ": "UTC", "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
@@ -33,10 +35,14 @@ def listed(prefix: Sequence[str], *steps: str) -> Listing:
 
     Raises AssertionError with the message of nft.
     """
-    script = 'for step in "$@"; do printf \'%s\' "$step" | nft -f - || exit 3; done; nft -j list ruleset'
-    run = subprocess.run(
-        [*prefix, "sh", "-c", script, "sh", *steps], capture_output=True, text=True, env=ENVIRONMENT, check=False
-    )
+    with tempfile.TemporaryDirectory() as directory:
+        files = []
+        for number, step in enumerate(steps):
+            files.append(os.path.join(directory, f"{number}.nft"))
+            Path(files[-1]).write_text(step + "\n")
+        script = 'for file in "$@"; do nft -f "$file" || exit 3; done; nft -j list ruleset'
+        command = [*prefix, "sh", "-c", script, "sh", *files]
+        run = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert run.returncode == 0, f"{run.stderr[:2000]}\n{steps[-1][:3000]}"
     everything = json.loads(run.stdout)
     return Listing(only_ours(everything), everything)

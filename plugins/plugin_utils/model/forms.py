@@ -74,29 +74,26 @@ def partition(sets: Sequence[Intervals], whole: Intervals) -> dict[int, Interval
 
     One sweep over the sorted boundaries: O(n log n) in the number of intervals, whatever the number of sets.
     """
-    events: list[tuple[int, int]] = []
+    toggles: dict[int, int] = {}
     for index, intervals in enumerate(sets):
         bit = 1 << index
         for low, high in intervals:
-            events.append((low, bit))
-            events.append((high + 1, bit))
-    events.sort()
+            toggles[low] = toggles.get(low, 0) ^ bit
+            toggles[high + 1] = toggles.get(high + 1, 0) ^ bit
+    boundaries = [position for position in sorted(toggles) if toggles[position]]
     result: dict[int, list[tuple[int, int]]] = {}
     for low, high in whole:
-        mask, start, position = 0, low, 0
-        while position < len(events) and events[position][0] <= low:
-            mask ^= events[position][1]
-            position += 1
-        while position < len(events) and events[position][0] <= high:
-            at = events[position][0]
-            if at > start:
-                result.setdefault(mask, []).append((start, at - 1))
-            while position < len(events) and events[position][0] == at:
-                mask ^= events[position][1]
-                position += 1
-            start = at
+        mask, start = 0, low
+        for position in boundaries:
+            if position > low:
+                if position > high:
+                    break
+                result.setdefault(mask, []).append((start, position - 1))
+                start = position
+            mask ^= toggles[position]
         result.setdefault(mask, []).append((start, high))
-    return {mask: normalised(intervals) for mask, intervals in result.items()}
+    # Pieces come in ascending order, and neighbours differ in their mask: they are in normal form.
+    return {mask: tuple(intervals) for mask, intervals in result.items()}
 
 
 def build_slices(

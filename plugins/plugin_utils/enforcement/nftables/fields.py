@@ -90,6 +90,17 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """A field that packets of this family do not have: no comparison with it holds, and its values need no reading."""
+
+    def element(self, value: Any) -> Part:  # noqa: ARG002
+        return _rest(NEVER)
+
+    def match(self, op: str, right: Any, sets: Sets) -> Part:  # noqa: ARG002
+        return _rest(NEVER)
+
+
+@dataclass(frozen=True, slots=True)
 class States:
     """`ct state`: one bit of a mask."""
 
@@ -217,9 +228,10 @@ def _network(protocol: str, name: str, situation: Situation) -> Field:
     if name in ("saddr", "daddr"):
         from_peer = (name == "saddr") == (situation.direction == "ingress")
 
+        if not here:
+            return Absent()
+
         def addresses(values: Intervals) -> Part:
-            if not here:
-                return _rest(NEVER)
             return Part(None, values, ALWAYS) if from_peer else Part(values, None, ALWAYS)
 
         parse, bits = (address4, 32) if family == 4 else (address6, 128)
