@@ -46,7 +46,7 @@ def ruleset(port: int, policy: str = "drop") -> Ruleset:
         ip saddr @m4_web counter accept
         ip saddr @a4_office tcp dport 443 accept
         tcp dport {port} counter accept
-        counter reject with icmpx admin-prohibited
+        counter reject with icmpx type admin-prohibited
     }}
 }}
 """

@@ -250,6 +250,17 @@ def test_a_table_flushed_by_hand_is_back_within_a_minute(debian: Debian) -> None
     until(lambda: "tcp dport 1001" in debian.rules(), 60.0)
 
 
+def test_break_glass_is_ended_by_a_timer(debian: Debian) -> None:
+    debian.provision(1001)
+
+    opened = debian.run(STATE + "/lib/microseg-host", "break-glass", "0.05", "drill")
+
+    assert opened.returncode == 0, opened.stderr
+    assert "policy drop" not in debian.rules()
+    until(lambda: "tcp dport 1001" in debian.rules())
+    until(lambda: debian.record()["break_glass"] is None)
+
+
 def test_a_removal_leaves_no_unit_and_no_file(debian: Debian) -> None:
     debian.provision(1001)
 

@@ -90,7 +90,7 @@ def cidrs(family: int, intervals: Intervals) -> list[str]:
     """The shortest list of blocks that covers exactly the intervals; a single address is written without a length."""
     kind = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address
     full = 32 if family == 4 else 128
-    result = []
+    result: list[str] = []
     for low, high in intervals:
         result.extend(
             str(network.network_address) if network.prefixlen == full else str(network)
