@@ -147,8 +147,10 @@ def test_intersection_and_holding_back_are_cell_by_cell(seed: int) -> None:
 
 
 def test_rewriting_rules_without_changing_their_meaning_keeps_the_fingerprint() -> None:
-    sets = {"a": PeerSet("a", "members", "a", {4: ((1, 4),), 6: ()}), "b": PeerSet("b", "members", "b", {4: ((1, 2),), 6: ()}),
-            "c": PeerSet("c", "members", "c", {4: ((3, 4),), 6: ()})}  # fmt: skip
+    sets = {
+        name: PeerSet(name, "members", name, {4: (pair,), 6: ()})
+        for name, pair in {"a": (1, 4), "b": (1, 2), "c": (3, 4)}.items()
+    }
 
     def form(*rules: ArtifactRule) -> Form:
         return of_artifact(
