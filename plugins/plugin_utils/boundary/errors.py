@@ -48,3 +48,8 @@ def one_line(error: BaseException) -> str:
     """The message of an error of Ansible without its origin display and without line breaks."""
     text = str(error.message) if isinstance(error, AnsibleError) else str(error)
     return " ".join(text.split()) or type(error).__name__
+
+
+def missing_options(when: str, options: str) -> AnsibleActionFail:
+    """For options that are required only together with others, which the documentation cannot say."""
+    return AnsibleActionFail(f"missing parameter(s) required by '{when}': {options}")

@@ -101,14 +101,17 @@ class Inventory:
             raise EstateError("E-NO-TARGET", f"the group {group} has no hosts.", hint=hint)
         return names
 
-    def registered(self, variable: str) -> dict[str, dict[str, Any]]:
-        """What a task registered on each host, by workload id. Raises EstateError (E-NO-RESULT) where none did."""
+    def registered(self, variable: str, required: bool = True) -> dict[str, dict[str, Any]]:
+        """What a task registered (or set as a fact) on each host, by workload id.
+
+        Raises EstateError (E-NO-RESULT) where none did and one is required.
+        """
         found = {
             workload_id(variables): result
             for variables, _groups in self._each
             if (result := variables.registered(variable)) is not None
         }
-        if not found:
+        if not found and required:
             raise EstateError(
                 "E-NO-RESULT",
                 f"no host has the registered variable {variable}.",

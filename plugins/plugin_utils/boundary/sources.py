@@ -17,6 +17,7 @@ from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecretsContext
 from ansible.utils import vars as ansible_vars
+from ansible.utils.path import unfrackpath
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
@@ -51,7 +52,9 @@ def open_inventory(sources: Sources) -> Inventory:
         for name in names:
             if "," not in name and not os.path.exists(name):
                 raise EstateError("E-INVENTORY", f"there is no inventory {name}.", hint="Name one with -i.")
-        manager = InventoryManager(loader=loader, sources=names)
+        # whole paths, as the command lines of Ansible make them: group_vars beside a relative file are not found else
+        paths = [name if "," in name else unfrackpath(name, follow=False) for name in names]
+        manager = InventoryManager(loader=loader, sources=paths)
         variables = VariableManager(loader=loader, inventory=manager)
         variables.safe_basedir = False
         return Inventory(HostVars(manager, variables, loader), names, unread_sources(manager), variables.extra_vars)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Who provisions from a store. The lease lasts as long as the run, which begins, renews and ends it in several tasks."""
+"""Who provisions from a store. A run takes the lease in one task, renews it in others and gives it back in the last."""
 
 from __future__ import annotations
 

@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+from ..orchestration.planstore import load_plan
 from ..orchestration.store import Store
 
 open_store = Store.open
+
+
+def whole_digest(store: Store, digest: str) -> str:
+    """The digest of a plan from its beginning. Raises PlanError (E-NO-PLAN), StoreError."""
+    return load_plan(store, digest).digest

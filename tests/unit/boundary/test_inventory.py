@@ -163,6 +163,12 @@ class TestSources:
 
         assert open_inventory(Sources(("hosts.yml", "more.ini", "d,"))).names == ("a", "b", "c", "d")
 
+    def test_group_vars_beside_a_bare_file_name_count(self, read: Read, tmp_path: Path) -> None:
+        (tmp_path / "group_vars").mkdir()
+        (tmp_path / "group_vars" / "all.yml").write_text("microseg_zone: lab\n")
+
+        assert read(TWO).hosts()[0].zone == "lab"
+
     def test_group_vars_beside_the_inventory_count_and_those_of_the_current_directory_do_not(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

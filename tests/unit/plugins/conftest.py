@@ -52,6 +52,20 @@ all:
     enforced: {hosts: {web-1: {}, db-1: {}}}
     nobody: {}
 """
+#: What nftables_policy_info returns on a host that has nothing of ours, reached from the controller of the policy.
+FRESH = {
+    "changed": False,
+    "hash": "absent",
+    "listing": [],
+    "foreign": [],
+    "record": {"policy_digest": None, "artifact_digest": None, "epoch": 0},
+    "control_path": {
+        "client_address": "10.0.0.5",
+        "client_port": 40000,
+        "server_address": "10.0.0.2",
+        "server_port": 22,
+    },
+}
 
 RunAction = Callable[..., dict[str, Any]]
 RunLookup = Callable[..., list[Any]]
@@ -66,13 +80,38 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def variables() -> dict[str, Any]:
-    hostvars = open_inventory(Sources(("hosts.yml",)))._hostvars
-    return {"hostvars": hostvars, "groups": hostvars._inventory.get_groups_dict(), "inventory_hostname": "web-1"}
+@pytest.fixture
+def results() -> dict[str, dict[str, Any]]:
+    """Host to what tasks have registered there."""
+    return {}
 
 
 @pytest.fixture
-def run_action(shop: Path) -> RunAction:
+def register(results: dict[str, dict[str, Any]]) -> Callable[[str, dict[str, Any]], None]:
+    """register("microseg_live", {"db-1": RESULT}): a task has registered that on db-1."""
+
+    def register(variable: str, answers: dict[str, Any]) -> None:
+        for host, answer in answers.items():
+            results.setdefault(host, {})[variable] = answer
+
+    return register
+
+
+@pytest.fixture
+def variables(shop: Path, results: dict[str, dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """The variables of a task on the first host."""
+
+    def variables() -> dict[str, Any]:
+        hostvars = open_inventory(Sources((str(shop / "hosts.yml"),)))._hostvars
+        for host, answers in results.items():
+            hostvars._variable_manager.set_nonpersistent_facts(host, answers)
+        return {"hostvars": hostvars, "groups": hostvars._inventory.get_groups_dict(), "inventory_hostname": "web-1"}
+
+    return variables
+
+
+@pytest.fixture
+def run_action(variables: Callable[[], dict[str, Any]]) -> RunAction:
     """run_action("check", policy="policy") returns the result, which must survive JSON unchanged."""
 
     def run(name: str, *, check_mode: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -96,7 +135,7 @@ def run_action(shop: Path) -> RunAction:
 
 
 @pytest.fixture
-def run_lookup(shop: Path) -> RunLookup:
+def run_lookup(variables: Callable[[], dict[str, Any]]) -> RunLookup:
     def run(name: str, *terms: str, **options: Any) -> list[Any]:
         loader = DataLoader()
         lookup = lookup_loader.get(f"bulkhead.microseg.{name}", loader=loader, templar=Templar(loader=loader))

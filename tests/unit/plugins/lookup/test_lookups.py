@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleLookupError
@@ -15,7 +17,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.st
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile import compile_bundle
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import load
 
-from ..conftest import RunLookup, variables
+from ..conftest import RunLookup
 
 
 class TestPath:
@@ -35,7 +37,7 @@ class TestPath:
 
 class TestSegment:
     @pytest.fixture
-    def bundle(self, shop: Path) -> str:
+    def bundle(self, shop: Path, variables: Callable[[], dict[str, Any]]) -> str:
         inputs = load(shop / "policy", Inventory.of_task(variables()).hosts)
         return save_bundle(Store.open("store"), compile_bundle(inputs))
 
