@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def test_a_full_disk_refuses_the_change_and_touches_nothing(small_disk: TestedHo
 def test_a_disk_full_from_the_start_refuses_to_install(small_disk: TestedHost) -> None:
     fill(small_disk)
 
-    with pytest.raises(HostError, match=r"^E-HOST-"):
+    with pytest.raises(HostError, match=r"^E-HOST-DISK"):
         small_disk.arm(OLD)
 
     assert small_disk.hash() == "absent"
@@ -319,6 +320,26 @@ def test_the_warm_up_starts_connection_tracking_before_the_strict_table(host: Te
     assert "policy accept" in table
     assert "policy drop" not in table
     assert armed["will_break"] == []
+
+
+def test_the_module_installs_the_program_out_of_the_archive_ansible_sends(host: TestedHost, tmp_path: Path) -> None:
+    options = {"policy": OLD, "base": "absent", "plan": "p", "step": "1", "state_dir": host.state.directory}
+    words = ["ansible", "all", "-i", "here,", "-c", "local", "-m", "bulkhead.microseg.nftables_policy"]
+    python = {"ansible_python_interpreter": "/usr/bin/python3"}
+
+    done = subprocess.run(
+        [*words, "-a", json.dumps(options), "-e", json.dumps(python)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ, ANSIBLE_HOME=str(tmp_path / "ansible"), ANSIBLE_LOCAL_TEMP=str(tmp_path / "local")),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    installed = {path.name: path.read_text() for path in Path(host.state.path("lib/microseg_host")).iterdir()}
+    assert installed == install.sources()
+    assert len(host.watchdogs()) == 1
+    assert host.hash() == host.record()["pending"]["hash_after"]
 
 
 def test_the_installed_program_is_this_package(host: TestedHost) -> None:

@@ -263,7 +263,7 @@ def _stand_guard(
 
 def _warm_up(machine: Machine, seconds: float) -> Optional[List[Dict[str, Any]]]:
     """Let connection tracking see the running sessions before anything strict loads; report those it has not seen."""
-    machine.nft.load(replace_open("warm-up"))
+    machine.nft.load(replace_open())
     machine.clock.sleep(seconds)
     return sockets.untracked()
 

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import Dict
 
-from .errors import TOOL, HostError
+from .errors import DISK, TOOL, HostError
 from .state import LIBRARY, State, write_durably
 
 PACKAGE = "microseg_host"
@@ -92,7 +92,7 @@ def ensure(state: State) -> None:
             _put(os.path.join(library, PACKAGE, name), text, 0o600)
         _put(state.entry, _ENTRY.format(python=sys.executable or "/usr/bin/python3"), 0o700)
     except OSError as error:
-        raise HostError(TOOL, "{0} cannot be written: {1}. Nothing was changed.".format(library, error)) from error
+        raise HostError(DISK, "{0} cannot be written: {1}. Nothing was changed.".format(library, error)) from error
 
 
 def _put(path: str, text: str, mode: int) -> None:

@@ -28,10 +28,9 @@ def replace(policy: Policy, members: Mapping[str, FrozenSet[str]]) -> str:
     return REMOVE + policy.ruleset.rstrip("\n") + "\n" + _elements("add", members)
 
 
-def replace_open(reason: str) -> str:
+def replace_open() -> str:
     """Our table lets everything through but keeps connection tracking running, so that sessions survive what comes."""
-    body = 'table {0} {1} {{\n  comment "{2}"\n{3}}}\n'.format(FAMILY, TABLE, reason, _OPEN_CHAINS)
-    return REMOVE + body
+    return REMOVE + "table {0} {1} {{\n{2}}}\n".format(FAMILY, TABLE, _OPEN_CHAINS)
 
 
 def is_open(listing: Optional[Mapping[str, Any]]) -> bool:
