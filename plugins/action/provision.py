@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.provisi
     finish,
     record_wave,
 )
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.store import open_store, whole_digest
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.store import load_plan, open_store
 
 
 class ActionModule(EstateAction):
@@ -52,7 +52,7 @@ class ActionModule(EstateAction):
         if arguments["only"] is None or arguments["phase"] is None:
             raise missing_options("act=wave", "only, phase")
         store = open_store(arguments["store"])
-        digest = whole_digest(store, arguments["plan"])
+        digest = load_plan(store, arguments["plan"]).digest
         if not self._task.check_mode:
             known = inventory.registered(arguments["outcomes"], required=False)
             touched = sorted(inventory.workload_ids(arguments["only"]))
@@ -64,14 +64,14 @@ class ActionModule(EstateAction):
 
     def _barrier(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
         store = open_store(arguments["store"])
-        digest = whole_digest(store, arguments["plan"])
+        digest = load_plan(store, arguments["plan"]).digest
         if self._task.check_mode:
             return {"plan": digest, "missed": {}, "waits": {}, "services": {}}
         return {"plan": digest, **barrier(store, digest, self._outcomes(arguments, inventory, "phase-1")).to_dict()}
 
     def _finish(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
         store = open_store(arguments["store"])
-        digest = whole_digest(store, arguments["plan"])
+        digest = load_plan(store, arguments["plan"]).digest
         if self._task.check_mode:
             return {"plan": digest, "complete": False, "at_new": [], "waiting": {}, "elsewhere": {}}
         phases = {phase: self._outcomes(arguments, inventory, phase) for phase in ("phase-1", "phase-2")}
@@ -81,7 +81,7 @@ class ActionModule(EstateAction):
 
     def _release(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
         store = open_store(arguments["store"])
-        digest = whole_digest(store, arguments["plan"])
+        digest = load_plan(store, arguments["plan"]).digest
         let_go(store, os.getppid())
         return {"plan": digest}
 

@@ -61,10 +61,14 @@ class Job:
 
     def inputs(self) -> Inputs:
         """Policy and estate. Raises MicrosegError; rule findings are in the result."""
-        at = self.moment()
-        from ..workflow import inputs
+        moment(self.at)
+        return self.inputs_of(self.inventory())
 
-        return inputs.load(self.policy, self.inventory().hosts, at)
+    def inputs_of(self, inventory: Inventory) -> Inputs:
+        """The same with an inventory that was opened before."""
+        from ..workflow.inputs import load
+
+        return load(self.policy, inventory.hosts, self.moment())
 
     def moment(self) -> datetime | None:
         """`--at`; None means now. Raises PolicyError (E-TIME)."""

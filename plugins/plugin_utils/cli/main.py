@@ -19,7 +19,9 @@ from .options import (
     FormatOption,
     InventoryOption,
     PolicyOption,
+    ShrinkOption,
     StageOption,
+    StoreOption,
     VaultIdOption,
     VaultPasswordFileOption,
 )
@@ -122,6 +124,82 @@ def diff(
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.diff(job, before, after, stage)))
+
+
+@app.command(name="compile")
+def compile_(
+    stage: StageOption = "active",
+    allowed_shrink: ShrinkOption = None,
+    store: StoreOption = STORE,
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: FormatOption = "table",
+) -> None:
+    """Compile policy and inventory into a bundle in the store."""
+    from . import store_verbs
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
+    raise typer.Exit(job.run(lambda: store_verbs.compile_(job, stage, allowed_shrink)))
+
+
+@app.command()
+def plan(
+    digest: Annotated[
+        str, typer.Argument(metavar="[DIGEST]", help="Show this plan of the store (or latest) instead of making one.")
+    ] = "",
+    live: Annotated[
+        Path | None,
+        typer.Option("--live", metavar="FILE", help="Recorded live state. [default: the last reading of the store]"),
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--target", metavar="GROUP", help="Group that may be touched. [default: all that were read]")
+    ] = "",
+    batches: Annotated[
+        list[str] | None, typer.Option("--batch", metavar="SIZE", help="Size of a wave, as 5 or 10%; repeat it.")
+    ] = None,
+    controller_hosts: Annotated[
+        list[str] | None,
+        typer.Option("--controller-host", metavar="HOST", help="Touch this host although microseg runs on it."),
+    ] = None,
+    allowed_shrink: ShrinkOption = None,
+    store: StoreOption = STORE,
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: FormatOption = "table",
+) -> None:
+    """Say what a rollout would newly allow and deny, from recorded live state; or show a plan."""
+    from . import store_verbs
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
+    if digest:
+        wanted = "" if digest == "latest" else digest
+        raise typer.Exit(job.run(lambda: store_verbs.show_plan(job, wanted)))
+    sizes, own = tuple(batches or ()), tuple(controller_hosts or ())
+    raise typer.Exit(job.run(lambda: store_verbs.make_plan(job, live, target, sizes, own, allowed_shrink)))
+
+
+@app.command()
+def status(
+    report: Annotated[
+        Path | None,
+        typer.Argument(metavar="[REPORT]", help="A report or a directory of them. [default: reports in the store]"),
+    ] = None,
+    store: StoreOption = STORE,
+    format: FormatOption = "table",
+) -> None:
+    """Turn the outcome of reports into an exit code: 0 in order, 1 findings, 2 could not be told."""
+    from . import store_verbs
+
+    job = Job(format=format, store=store)
+    raise typer.Exit(job.run(lambda: store_verbs.status(job, report)))
 
 
 @app.command()

@@ -37,3 +37,7 @@ AtOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="table for people, json for programs.")]
 StageOption = Annotated[Stage, typer.Option("--stage", help="staged adds the staged rulesets to the active ones.")]
+ShrinkOption = Annotated[
+    int | None,
+    typer.Option("--allowed-shrink", metavar="N", help="N workloads vanished on purpose since the last rollout."),
+]
