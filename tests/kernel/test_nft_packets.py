@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.render import render
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import services as line
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses import FAMILIES, Family, show
@@ -19,7 +20,6 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.artifact i
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import DIRECTIONS, Direction
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.forms import of_artifact
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import contains
-
 from tests.conftest import Kernel, ProofSize
 from tests.support import packets
 from tests.support.artifacts import START, random_artifact
@@ -40,7 +40,9 @@ def services_of(artifact: Artifact, way: Direction, chance: random.Random) -> li
         for low, high in rule.services
         for point in (low, high, low - 1, high + 1)
     }
-    edges |= {point for term in ("tcp/22", "udp/53", "icmp/8", "icmpv6/128", "proto/47") for point, _high in line.parse(term)}
+    edges |= {
+        point for term in ("tcp/22", "udp/53", "icmp/8", "icmpv6/128", "proto/47") for point, _high in line.parse(term)
+    }
     return chance.sample(sorted(edges), min(len(edges), 14))
 
 

@@ -169,7 +169,9 @@ def raw(family: int, protocol: int) -> socket.socket:
 
 def tried(bed: Bed, packets: list[list[Any]]) -> list[bool]:
     """Send every packet once; which arrived?"""
-    kinds = {(socket.AF_INET6 if ":" in own else socket.AF_INET, protocol) for _way, own, _peer, protocol, *_ in packets}
+    kinds = {
+        (socket.AF_INET6 if ":" in own else socket.AF_INET, protocol) for _way, own, _peer, protocol, *_ in packets
+    }
     sockets: dict[tuple[str, int, int], socket.socket] = {}
     for side in ("host", "peer"):
         enter(bed.sides[side])
