@@ -49,6 +49,9 @@ class Lifter:
         for name, labels in self._labels.items():
             for pair in labels.items():
                 self._having[pair] = self._having.get(pair, 0) | self._bit[name]
+        self._values: dict[str, set[str]] = {}
+        for label, value in self._having:
+            self._values.setdefault(label, set()).add(value)
         held: dict[tuple[str, int], dict[int, list[str]]] = {}
         self._count: dict[tuple[str, int, str], int] = {}
         for name in self._names:
@@ -146,6 +149,12 @@ class Lifter:
             for value in values[key]:
                 mask |= self._having[key, value]
             choices.append((len(values[key]), _requirement(key, values[key]), mask))
+            others = self._values[key] - values[key]
+            if 0 < len(others) < len(values[key]):
+                without = self._everybody
+                for value in others:
+                    without &= ~self._having[key, value]
+                choices.append((len(others), _requirement(key, others, excluded=True), without))
         chosen: list[tuple[int, str, int]] = []
         cover = self._everybody
         while cover != target and choices:
@@ -193,10 +202,10 @@ class Lifter:
         return "" if left else " | ".join(sorted(terms))
 
 
-def _requirement(key: str, values: set[str]) -> str:
+def _requirement(key: str, values: set[str], excluded: bool = False) -> str:
     if len(values) == 1:
-        return f"{key}={next(iter(values))}"
-    return f"{key} in ({','.join(sorted(values))})"
+        return f"{key}{'!=' if excluded else '='}{next(iter(values))}"
+    return f"{key} {'notin' if excluded else 'in'} ({_listed(sorted(values))})"
 
 
 def _listed(names: list[str]) -> str:

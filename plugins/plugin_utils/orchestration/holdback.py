@@ -20,7 +20,7 @@ from ..model.artifact import Artifact, ArtifactRule, DirectionPolicy, PeerSet, s
 from ..model.bundle import Bundle
 from ..model.compare import Box, combine, without
 from ..model.estate import Direction
-from ..model.forms import Form, of_artifact
+from ..model.forms import Form
 from ..model.interim import artifact_of_form
 from ..model.intervals import Intervals, intersection, normalised, union
 from ..model.sharing import BundleForms, Comparer
@@ -114,7 +114,6 @@ def _whole_own(boxes: Collection[Box], own: Mapping[Family, Intervals]) -> bool:
 
 def _withheld(artifact: Artifact, form: Form, boxes: tuple[Box, ...], at: datetime) -> Artifact:
     """The desired rules with denials in front, so that they keep their names; else their bare meaning."""
-    wanted = combine(without(form, boxes), failsafe_form(artifact, at), union)
     sets = dict(artifact.sets)
     denials: dict[Direction, list[ArtifactRule]] = {"ingress": [], "egress": []}
     for number, box in enumerate(boxes):
@@ -133,15 +132,21 @@ def _withheld(artifact: Artifact, form: Form, boxes: tuple[Box, ...], at: dateti
                 None if whole else (own.id,),
             )
         )
-    denied = replace(
-        artifact,
-        ingress=_in_front(artifact.ingress, denials["ingress"]),
-        egress=_in_front(artifact.egress, denials["egress"]),
-        sets=sets,
-    )
-    if of_artifact(denied, at) == wanted:
-        return denied
+    if all(_denies(artifact.of(direction)) for direction in denials if denials[direction]):
+        return replace(
+            artifact,
+            ingress=_in_front(artifact.ingress, denials["ingress"]),
+            egress=_in_front(artifact.egress, denials["egress"]),
+            sets=sets,
+        )
+    wanted = combine(without(form, boxes), failsafe_form(artifact, at), union)
     return artifact_of_form(wanted, artifact, TAG)
+
+
+def _denies(policy: DirectionPolicy) -> bool:
+    """Does a denial in the first tier deny whatever it names? Only the failsafe is above it, only `pass` beats it."""
+    passes = any(rule.tier == "emergency" and rule.action == "pass" for rule in policy.rules)
+    return policy.mode in ("selective", "full") and not passes
 
 
 def _in_front(policy: DirectionPolicy, denials: list[ArtifactRule]) -> DirectionPolicy:

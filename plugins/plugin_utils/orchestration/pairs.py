@@ -110,7 +110,11 @@ class Pairs:
     # -- what changes -----------------------------------------------------------------------------------------------
 
     def changes(self) -> Iterator[Change]:
-        """Every pair of groups with a change, estate addresses and addresses of nobody."""
+        """Every pair of groups with a change, estate addresses and addresses of nobody.
+
+        A group is also paired with itself, be it a single workload: what its rules say about its own class does not
+        depend on how many members the class has.
+        """
         by_place: dict[tuple[str, Family], list[Group]] = {}
         for group in self.groups:
             by_place.setdefault((group.zone, group.family), []).append(group)
@@ -122,8 +126,6 @@ class Pairs:
             for consumer in groups:
                 candidates = groups if id(consumer) in moved_out else [g for g in groups if id(g) in moved_in]
                 for provider in candidates:
-                    if consumer is provider and len(consumer.workloads) < 2:
-                        continue
                     yield from self._change(consumer, provider)
             for group in groups:
                 for outside in self._outside(group, "egress") if id(group) in moved_out else ():

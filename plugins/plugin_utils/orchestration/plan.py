@@ -9,12 +9,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ..model import services as line
+from ..model.addresses import show
 from ..model.artifact import Artifact, DirectionPolicy
 from ..model.bundle import Bundle, WorkloadEntry
-from ..model.compare import Difference
+from ..model.compare import Box, Difference
 from ..model.estate import Modes
 from ..model.flows import Observations
 from ..model.forms import Form
+from ..model.intervals import size
 from ..model.lifting import Lifter, class_text
 from ..model.live import ABSENT, PointState
 from ..model.redact import redact
@@ -242,9 +245,21 @@ def _foreign(point: _Point) -> bool:
 def _boxes(difference: Difference) -> dict[str, object]:
     kinds = {"wider": difference.wider, "narrower": difference.narrower, "unknown": difference.unknown}
     return {
-        name: {"count": len(boxes), "first": [box.to_dict() for box in boxes[:MOST_BOXES]]}
+        name: {"count": len(boxes), "first": [_box(box) for box in boxes[:MOST_BOXES]]}
         for name, boxes in kinds.items()
         if boxes
+    }
+
+
+def _box(box: Box) -> dict[str, object]:
+    """Without its addresses: a set of peers may have thousands, and one of each kind is a witness."""
+    own, peer, _service = box.witness()
+    return {
+        "direction": box.direction,
+        "services": line.show(box.services, box.family),
+        "own": show(box.family, own),
+        "peer": show(box.family, peer),
+        "peers": size(box.peers),
     }
 
 

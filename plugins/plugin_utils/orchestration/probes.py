@@ -66,20 +66,27 @@ class Prober:
     def choose(self, changes: Iterable[Change], flows: Iterable[Flow]) -> dict[str, tuple[Probe, ...]]:
         """At most `MOST_PROBES` packets of each expectation for every point."""
         chosen: dict[str, dict[str, list[Probe]]] = {}
-        for probe in (*self._from_changes(changes), *self._from_flows(flows)):
-            for point in self._touched(probe):
-                some = chosen.setdefault(point, {}).setdefault(probe.expect, [])
-                if len(some) < MOST_PROBES and probe not in some:
-                    some.append(probe)
+        for source in (self._from_changes(changes, chosen), self._from_flows(flows)):
+            for probe in source:
+                for point in self._touched(probe.consumer, probe.provider):
+                    some = chosen.setdefault(point, {}).setdefault(probe.expect, [])
+                    if len(some) < MOST_PROBES and probe not in some:
+                        some.append(probe)
         return {
-            point: tuple(chosen[point].get("allowed", []) + chosen[point].get("denied", [])) for point in sorted(chosen)
+            point: (*chosen[point].get("allowed", ()), *chosen[point].get("denied", ())) for point in sorted(chosen)
         }
 
-    def _touched(self, probe: Probe) -> tuple[str, ...]:
-        return (*self._points.get(probe.consumer, ()), *self._points.get(probe.provider, ()))
+    def _touched(self, consumer: str, provider: str) -> tuple[str, ...]:
+        return (*self._points.get(consumer, ()), *self._points.get(provider, ()))
 
-    def _from_changes(self, changes: Iterable[Change]) -> Iterator[Probe]:
+    def _from_changes(
+        self, changes: Iterable[Change], chosen: Mapping[str, Mapping[str, list[Probe]]]
+    ) -> Iterator[Probe]:
         """One member after the other, so that every point of a large class gets some of its own."""
+
+        def wanted(point: str, expect: str) -> bool:
+            return len(chosen.get(point, {}).get(expect, ())) < MOST_PROBES
+
         for change in changes:
             services = intersection(change.services, _PROBED)
             if change.verdict == "unknown" or not services:
@@ -89,7 +96,8 @@ class Prober:
                 consumer, provider = consumers[index % len(consumers)], providers[index % len(providers)]
                 if consumer[0] == provider[0]:
                     provider = providers[(index + 1) % len(providers)]
-                if consumer[0] != provider[0]:
+                touched = self._touched(consumer[0], provider[0])
+                if consumer[0] != provider[0] and any(wanted(point, change.verdict) for point in touched):
                     point = line.representative(services)
                     yield self._probe(change.consumers, consumer, change.providers, provider, point, change.verdict)
 

@@ -124,7 +124,7 @@ def statements(
                 zone,
             )
             folded.setdefault(key_of, []).append(statement)
-    return tuple(sorted((_folded(same) for same in folded.values()), key=_rank))
+    return tuple(sorted((_folded(same) for same in folded.values() if same[0].pairs), key=_rank))
 
 
 def _rank(one: Statement) -> tuple[Any, ...]:
@@ -142,7 +142,7 @@ def _statement(
 ) -> Statement:
     consumers = tuple(dict.fromkeys(change.consumers for change in changes))
     providers = tuple(dict.fromkeys(change.providers for change in changes))
-    first = min(changes, key=lambda change: (_plain(change.consumers, workloads), _plain(change.providers, workloads)))
+    first = min(changes, key=lambda change: _plain(change, workloads))
     consumer, provider = _distinct(first)
     point = line.representative(services)
     shown = line.show(((point, point),))[0]
@@ -161,12 +161,13 @@ def _statement(
     )
 
 
-def _plain(group: Group, workloads: Mapping[str, WorkloadEntry]) -> tuple[bool, bool, str]:
-    """Witnesses are easier to believe, and to try, between managed workloads."""
-    if not group.members:
-        return True, True, ""
-    name = group.members[0][0]
-    return False, not workloads[name].managed, name
+def _plain(change: Change, workloads: Mapping[str, WorkloadEntry]) -> tuple[Any, ...]:
+    """Witnesses are easier to believe, and to try, between two managed workloads."""
+    ends = change.consumers, change.providers
+    names = [group.members[0][0] if group.members else "" for group in ends]
+    managed = [bool(name) and workloads[name].managed for name in names]
+    alone = change.consumers is change.providers and len(change.consumers.workloads) == 1
+    return alone, not all(names), not managed[0], not managed[1], *names
 
 
 def _distinct(change: Change) -> tuple[tuple[str, int], tuple[str, int]]:
