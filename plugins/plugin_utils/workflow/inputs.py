@@ -20,8 +20,8 @@ from ..policy.documents import label_variables
 from ..policy.documents import load as load_documents
 from ..policy.estate_builder import build_estate
 
-#: Gives the inventory hosts, told which of their variables label rules refer to.
-Hosts = Callable[[frozenset[str]], Sequence[InventoryHost]]
+#: Gives the inventory hosts, told which of their variables label rules refer to and in which time zone dates end.
+Hosts = Callable[[frozenset[str], str], Sequence[InventoryHost]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Inputs:
 def load(policy_dir: Path, hosts: Hosts, at: datetime | None = None) -> Inputs:
     """Raises Rejected for documents or an estate that cannot be read at all; rule findings come back."""
     policy, document_findings = load_documents(policy_dir)
-    return join(policy, document_findings, hosts(label_variables(policy)), at)
+    return join(policy, document_findings, hosts(label_variables(policy), policy.settings.timezone), at)
 
 
 def join(

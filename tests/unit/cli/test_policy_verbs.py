@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import POLICY, Microseg
+from .conftest import HOSTS, POLICY, Microseg
 
 VERBS = {
     "check": ("check",),
@@ -81,6 +81,17 @@ class TestCheck:
 
         assert microseg("check", "--at", "2026-06-30T12:00:00Z").code == 0
         assert microseg("check", "--at", "2026-07-02T12:00:00Z").code == 1
+
+    def test_ends_a_date_in_the_inventory_with_its_day_in_the_time_zone_of_the_policy(
+        self, microseg: Microseg, shop: Path
+    ) -> None:
+        (shop / "policy" / "all.yml").write_text(
+            POLICY.replace("controllers:", "timezone: Europe/Berlin\n  controllers:")
+        )
+        (shop / "hosts.yml").write_text(HOSTS.replace("role: web,", "role: {value: web, expires: 2026-06-30},"))
+
+        assert microseg("check", "--at", "2026-06-30T21:59:59Z").code == 0
+        assert microseg("check", "--at", "2026-06-30T22:00:00Z").code == 1
 
     @pytest.mark.parametrize("moment", ["soon", "2026-06-30T12:00:00"])
     def test_refuses_a_moment_that_could_be_another(self, microseg: Microseg, moment: str) -> None:

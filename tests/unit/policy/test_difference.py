@@ -125,7 +125,7 @@ def test_with_an_inventory_a_mode_change_is_a_difference(tmp_path: Path) -> None
         inventory_host("web-1", {"labels": {"app": "shop", "role": "web"}, "addresses": ["10.0.0.1"]}),
         inventory_host("db-1", {"labels": {"app": "shop", "role": "db"}, "addresses": ["10.0.0.2"]}),
     ]
-    report = diff(*versions(tmp_path, SHOP % "tcp/5432", SHOP % "tcp/5432" + mode), lambda _names: hosts)
+    report = diff(*versions(tmp_path, SHOP % "tcp/5432", SHOP % "tcp/5432" + mode), lambda _names, _timezone: hosts)
     assert report.basis == "inventory"
     assert not report.difference.newly_allowed
     assert any("tcp/0-5431" in box.to_dict()["services"] for box in report.difference.newly_denied)
