@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.payload import Policy
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.transaction import REMOVE, replace
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.render import render
@@ -93,6 +94,4 @@ def test_every_real_packet_goes_as_reach_says(lab: Lab, seed: int) -> None:
 @pytest.mark.proof
 def test_twenty_random_policies_with_real_packets(lab: Lab) -> None:
     cells = sum(prove(lab, 600 + seed) for seed in range(FULL))
-    print(
-        f"\n{FULL} random policies on {HOSTS} hosts (seeds 600 to {600 + FULL - 1}): {cells:,} of {cells:,} cells as reach says"
-    )
+    print(f"\n{FULL} random policies on {HOSTS} hosts (from seed 600): {cells:,} of {cells:,} cells as reach says")
