@@ -55,9 +55,9 @@ class Screen:
         """Output of a command, at most so many lines of it."""
         lines = text.rstrip("\n").splitlines()
         for line in lines[:most]:
-            self._print("  " + fit(line, WIDTH - 2))
+            self._print(fit(line))
         if len(lines) > most:
-            self._print(f"  … and {len(lines) - most} more lines")
+            self._print(f"… and {len(lines) - most} more lines")
 
     def table(self, rows: list[tuple[str, ...]], most: int = MOST_LINES) -> None:
         """Rows of equal length, the first one the head."""
@@ -103,7 +103,9 @@ class Screen:
         total = sum(step.seconds for step in self.steps)
         claims = sum(len(step.proved) for step in self.steps)
         failed = sum(len(step.failed) for step in self.steps)
-        self._print(f"    {'all':<58} {'proved' if not failed else 'FAILED':<7} {claims:>3} of {claims + failed:<3} {total:7.1f} s")
+        self._print(
+            f"    {'all':<58} {'proved' if not failed else 'FAILED':<7} {claims:>3} of {claims + failed:<3} {total:7.1f} s"
+        )
         for name, value in facts:
             self._print(fit(f"  {name:<10} {value}"))
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import yaml
 
-from extensions.lab.lab import Lab
+from extensions.lab.lab import Lab, Session
 
 HERE = pathlib.Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -79,19 +79,24 @@ class Stage:
         self.spec: Mapping[str, Any] = spec or yaml.safe_load(SPEC.read_text(encoding="utf-8"))
         self.rootless = rootless
         self.lab: Lab | None = None
-        self.reports = PLACE / "reports"
-        self.store = PLACE / "store"
+        self.store = PLACE / ".microseg"
+        self.reports = self.store / "reports"
         self.logs = PLACE / "logs"
-        self.inventory = PLACE / "lab" / "inventory.yml"
+        #: What later steps take from earlier ones: the digest of the plan, sessions that run, cells of the matrix.
+        self.plan = ""
+        self.sessions: list[Session] = []
+        self.cells = 0
         self._running: set[subprocess.Popen[str]] = set()
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """An empty place; what an interrupted demo left is ended first."""
+        """An empty place with what a user has: inventory, policy, ansible.cfg. An interrupted demo is ended first."""
         clear(PLACE)
-        for directory in (self.reports, self.logs, PLACE / "facts", PLACE / "ansible"):
+        for directory in (self.logs, PLACE / "facts", PLACE / "ansible"):
             directory.mkdir(parents=True)
+        (PLACE / "inventory.yml").symlink_to("lab/inventory.yml")
+        (PLACE / "policy").symlink_to(POLICY)
         (PLACE / "ansible.cfg").write_text(ANSIBLE_CONFIGURATION.format(facts=PLACE / "facts"), encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -104,7 +109,7 @@ class Stage:
         if self.lab is not None:
             self.lab.down()
             self.lab = None
-        for name in ("facts", "ansible", "ansible.cfg", "policies"):
+        for name in ("facts", "ansible", "ansible.cfg", "inventory.yml", "policy", "locked-out", "without-orders"):
             remove(PLACE / name)
 
     # -- commands -------------------------------------------------------------------------------------------------
@@ -122,30 +127,20 @@ class Stage:
             "COLUMNS": "100",
         }
 
-    def playbook_words(
-        self, name: str, variables: Mapping[str, Any], limit: str = "", check: bool = False
-    ) -> list[str]:
-        given = {"microseg_store": str(self.store), "microseg_reports": str(self.reports)}
-        given |= {"microseg_policy": str(POLICY)} | {key: value for key, value in variables.items()}
-        words = ["ansible-playbook", "-i", str(self.inventory), f"bulkhead.microseg.{name}"]
-        words += ["--limit", limit] if limit else []
-        words += ["--check"] if check else []
-        return [*words, "-e", json.dumps(given)]
+    def playbook(self, name: str, **variables: Any) -> Run:
+        """One of the public playbooks, to its end. `limit` and `check` are options, the rest are variables."""
+        return self.finish(self.start(playbook_words(name, **variables)), name)
 
-    def playbook(self, name: str, *, limit: str = "", check: bool = False, **variables: Any) -> Run:
-        """One of the public playbooks, to its end."""
-        return self.finish(self.start(self.playbook_words(name, variables, limit, check)), name)
-
-    def microseg(self, *words: str, policy: pathlib.Path | None = POLICY) -> Run:
-        """The command line. Verbs that read the policy get inventory and policy of the demo."""
-        sources = ["-i", str(self.inventory), "-p", str(policy)] if policy else []
+    def microseg(self, *words: str) -> Run:
+        """The command line. Verbs that read the inventory get that of the demo; the policy is where they expect it."""
+        sources = ["-i", "inventory.yml"] if words[0] in ("check", "explain", "reach") else []
         return self.finish(self.start(["microseg", *words, *sources]), words[0])
 
     def start(self, words: list[str]) -> subprocess.Popen[str]:
         """In a process group of its own, so that all of it can be ended."""
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.environment(), cwd=CHECKOUT, start_new_session=True,
+            env=self.environment(), cwd=PLACE, start_new_session=True,
         )  # fmt: skip
         self._running.add(child)
         return child
@@ -170,15 +165,55 @@ class Stage:
         child.communicate()
         self._running.discard(child)
 
+    # -- what there is to see -------------------------------------------------------------------------------------
+
+    @property
+    def managed(self) -> list[str]:
+        assert self.lab is not None
+        return [host.name for host in self.lab.hosts.values() if not host.unmanaged]
+
     def report(self, name: str) -> dict[str, Any]:
         """A report file, {} where it was not written."""
         path = self.reports / name
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
+    def reach(self) -> str:
+        return self.microseg("reach", "--with-failsafe", "--format", "json").output
 
-def typed(name: str, *words: str) -> str:
-    """How a user types a playbook, without the variables that only move files into .cache."""
-    return " ".join(["ansible-playbook -i inventory.yml", f"bulkhead.microseg.{name}", *words])
+    def plan_document(self, digest: str = "latest") -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(self.microseg("plan", digest, "--format", "json").output)
+        return result
+
+    def ruleset(self, name: str) -> str:
+        """All rules of a host, without counters, which change by themselves."""
+        assert self.lab is not None
+        return self.lab.run(name, ["nft", "-s", "list", "ruleset"]).stdout
+
+    def logins(self, name: str) -> int:
+        log = PLACE / "lab" / "log" / f"{name}.sshd"
+        return log.read_text(encoding="utf-8").count("Accepted publickey") if log.exists() else 0
+
+    def journal(self, plan: str) -> list[tuple[str, str, str, list[str]]]:
+        """(time, step, outcome, hosts) of every wave, in order."""
+        waves: list[tuple[str, str, str, list[str]]] = []
+        for line in (self.store / "journal.jsonl").read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if entry["plan"] != plan:
+                continue
+            key = (entry["time"][11:19], entry["step"], entry["outcome"])
+            if waves and waves[-1][:3] == key:
+                waves[-1][3].append(entry["point"])
+            else:
+                waves.append((*key, [entry["point"]]))
+        return waves
+
+
+def playbook_words(name: str, limit: str = "", check: bool = False, **variables: Any) -> list[str]:
+    """Store `.microseg` and policy `policy` are the defaults of the playbooks."""
+    words = ["ansible-playbook", "-i", "inventory.yml", f"bulkhead.microseg.{name}"]
+    words += ["--limit", limit] if limit else []
+    words += ["--check"] if check else []
+    return [*words, *(word for key, value in variables.items() for word in ("-e", f"{key}={value}"))]
 
 
 def remove(path: pathlib.Path) -> None:

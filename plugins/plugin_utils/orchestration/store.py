@@ -9,6 +9,7 @@
 `bundles/DIGEST`      one bundle in one file (`bundles.py`)
 `refs/NAME`           a small JSON value that changes, by compare and swap only
 `journal.jsonl`       the audit (`journal.py`)
+`reports/NAME.json`   the last report of each verb; nothing here depends on them
 ====================  =========================================================================
 """
 
@@ -27,6 +28,8 @@ from ..model.sections import canonical, digest_of
 from .files import locked, make_directory, write_atomically
 
 FORMAT = 1
+#: Where playbooks leave reports; a check before the first plan makes this folder before there is a store.
+REPORTS = "reports"
 
 
 class _Anything:
@@ -62,7 +65,7 @@ class Store:
         make_directory(store.path)
         marker = store.path / "format"
         if not marker.exists():
-            if any(store.path.iterdir()):
+            if any(entry.name != REPORTS for entry in store.path.iterdir()):
                 raise StoreError(
                     "E-STORE-DAMAGED",
                     "The directory is not empty and has no format file, so it is not a store.",
