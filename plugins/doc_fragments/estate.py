@@ -19,6 +19,7 @@ options:
 notes:
   - Runs once, on the controller, for all hosts of the inventory, whatever the play and C(--limit) say.
   - Needs no connection to any host.
+  - Add C(run_once=true) to the task, so that what it registers is there on every host of the play.
   - Only variables that policy documents refer to are evaluated.
 """
 

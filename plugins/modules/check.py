@@ -35,6 +35,7 @@ EXAMPLES = r"""
 - name: Check the policy
   bulkhead.microseg.check:
     policy: policy
+  run_once: true
   register: checked
 
 - name: Publish the result

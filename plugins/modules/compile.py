@@ -51,6 +51,7 @@ EXAMPLES = r"""
   bulkhead.microseg.compile:
     policy: policy
     store: /srv/microseg
+  run_once: true
   register: compiled
 """
 

@@ -30,6 +30,7 @@ EXAMPLES = r"""
   bulkhead.microseg.estate:
     policy: policy
     report: reports/estate.json
+  run_once: true
   register: estate
 
 - name: Everybody must have an address

@@ -48,6 +48,7 @@ EXAMPLES = r"""
     from: web-1
     to: db-1
     service: tcp/5432
+  run_once: true
   register: answer
 
 - name: The web tier must reach the database

@@ -85,6 +85,7 @@ EXAMPLES = r"""
   bulkhead.microseg.plan:
     policy: policy
     target: enforced
+  run_once: true
   register: plan
 
 - name: Nothing may break

@@ -78,6 +78,7 @@ EXAMPLES = r"""
   bulkhead.microseg.provision:
     act: begin
     plan: "{{ microseg_plan }}"
+  run_once: true
   register: rollout
 
 - name: Carry the order through the plays that follow
@@ -91,16 +92,19 @@ EXAMPLES = r"""
     phase: phase-1
     plan: "{{ microseg_plan }}"
     only: "{{ ansible_play_batch }}"
+  run_once: true
 
 - name: Between the phases
   bulkhead.microseg.provision:
     act: barrier
     plan: "{{ microseg_plan }}"
+  run_once: true
 
 - name: Finish
   bulkhead.microseg.provision:
     act: finish
     plan: "{{ microseg_plan }}"
+  run_once: true
   register: finished
 """
 
