@@ -74,8 +74,8 @@ SENTENCES: Mapping[int, str] = {
 
 OPENING = (
     "What a policy means, sentence by sentence, with the cases that the compiler, `microseg explain` and an "
-    "independent brute-force evaluator have to answer alike (`tests/semantics`). A case stands under the first sentence it belongs "
-    "to. Where a question names no family it was asked in every family both ends have."
+    "independent brute-force evaluator have to answer alike (`tests/semantics`). A case stands under the first "
+    "sentence it belongs to. Where a question names no family it was asked in every family both ends have."
 )
 
 
