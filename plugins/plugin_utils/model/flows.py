@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from . import services as line
 from .addresses import Address, parse_address
@@ -21,7 +21,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One consumer talked to one service point of one provider `count` times; times are aware datetimes."""
+    """One consumer talked to one service point of one provider `count` times; times are aware datetimes.
+
+    `disposition`: what the sensor saw happen to it; a conversation that got through was allowed.
+    """
 
     consumer: Address
     provider: Address
@@ -30,6 +33,7 @@ class Flow:
     first_seen: datetime
     last_seen: datetime
     sensor: str
+    disposition: Literal["allowed", "dropped"] = "allowed"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -42,6 +46,7 @@ class Flow:
             "first_seen": _text(self.first_seen),
             "last_seen": _text(self.last_seen),
             "sensor": self.sensor,
+            "disposition": self.disposition,
         }
 
     @classmethod
@@ -54,6 +59,7 @@ class Flow:
             first_seen=datetime.fromisoformat(data["first_seen"]),
             last_seen=datetime.fromisoformat(data["last_seen"]),
             sensor=data["sensor"],
+            disposition=data["disposition"],
         )
 
 

@@ -47,11 +47,16 @@ class Judged:
 
 
 def judged(observations: Observations, pairs: Pairs, workloads: Mapping[str, WorkloadEntry]) -> Judged:
-    """Both ends of a flow must be in one zone: across zones an address does not say whom it means."""
+    """Both ends of a flow must be in one zone: across zones an address does not say whom it means.
+
+    What was dropped already is nothing a change can cut.
+    """
     cut: list[tuple[Flow, Group, Group]] = []
     before = after = 0.0
     for flow in observations.flows:
         if flow.consumer.zone != flow.provider.zone or flow.consumer.family != flow.provider.family:
+            continue
+        if flow.disposition == "dropped":
             continue
         for name, consumer in pairs.ends(flow.consumer.zone, flow.consumer.family, flow.consumer.number):
             for peer, provider in pairs.ends(flow.provider.zone, flow.provider.family, flow.provider.number):

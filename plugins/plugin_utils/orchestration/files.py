@@ -28,15 +28,15 @@ def make_directory(path: Path) -> None:
         raise _not_written(path, error) from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, durable when this returns.
+def write_atomically(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
+    """Replace `path` by `content`, durable when this returns; `mode` is narrowed by the umask.
 
     Raises StoreError (E-STORE-WRITE), with nothing changed.
     """
     make_directory(path.parent)
     beside = path.parent / f".{path.name[:64]}.{secrets.token_hex(6)}.new"
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             view = memoryview(content)
             while view:
