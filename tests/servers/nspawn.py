@@ -116,8 +116,8 @@ class Machine:
         self.release = release
         self.host = Host(name, ipv4=[f"10.77.{1 + number // 250}.{1 + number % 250}"], ipv6=[f"fd77::1:{number + 1:x}"])
         self.machine_id = secrets.token_hex(16)
-        self.root = owner.directory / "machines" / name / "root"
-        self.log = owner.directory / "machines" / name / "console.log"
+        self.root = owner.disks / name / "root"  # seen in the controller's namespaces only
+        self.log = owner.directory / f"{name}.log"
         self._container: subprocess.Popen[bytes] | None = None
 
     @property
@@ -135,8 +135,7 @@ class Machine:
     def _prepare(self) -> None:
         """An overlay over the release's tree, and in it what makes this machine itself."""
         place = self.root.parent
-        for name in ("root", "upper", "work"):
-            (place / name).mkdir(parents=True)
+        command(*self.owner.enter, "mkdir", "-p", *(place / name for name in ("root", "upper", "work")))
         lower = self.owner.tree(self.release)
         options = f"lowerdir={lower},upperdir={place / 'upper'},workdir={place / 'work'}"
         command(*self.owner.enter, "mount", "-t", "overlay", "overlay", "-o", options, self.root)
@@ -144,7 +143,7 @@ class Machine:
             "etc/hostname": f"{self.name}\n",
             "etc/machine-id": f"{self.machine_id}\n",
             "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{self.ipv4} {self.name}\n",
-            "etc/systemd/network/host0.network": NETWORK.format(ipv4=self.ipv4, ipv6=self.ipv6),
+            "etc/systemd/network/10-host0.network": NETWORK.format(ipv4=self.ipv4, ipv6=self.ipv6),
             "root/.ssh/authorized_keys": (self.owner.directory / "id.pub").read_text(encoding="ascii"),
         }
         for path, text in files.items():
@@ -275,6 +274,8 @@ class Machines:
     def __init__(self) -> None:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="microseg-machines-"))
         self.control_directory = tempfile.mkdtemp(prefix="microseg-")
+        self.disks = self.directory / "disks"
+        self.disks.mkdir()
         self.machines: dict[str, Machine] = {}
         self._holder: subprocess.Popen[bytes] | None = None
         self._trees: dict[str, pathlib.Path] = {}
@@ -289,9 +290,10 @@ class Machines:
 
     def _start(self) -> None:
         access.make_keys(self.directory)
-        ready = "mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/sshd && echo ready && exec sleep infinity"
+        # Disks in memory: unpacking and removing a tree takes longer than everything else on a slow disk.
+        script = 'mount -t tmpfs -o mode=755 tmpfs /run && mount -t tmpfs -o size=4g tmpfs "$1" && echo ready'
         self._holder = subprocess.Popen(
-            ["unshare", "-n", "-m", "sh", "-c", ready],
+            ["unshare", "-n", "-m", "sh", "-c", f"{script} && exec sleep infinity", "sh", self.disks],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, env=access.environment(),
         )  # fmt: skip
         assert self._holder.stdout is not None
@@ -314,9 +316,9 @@ class Machines:
     def tree(self, release: str) -> pathlib.Path:
         """The unpacked file system of a release, shared read-only by its machines."""
         if release not in self._trees:
-            place = self.directory / "trees" / release
-            place.mkdir(parents=True)
-            command("tar", "--numeric-owner", "--xattrs", "-C", place, "-xf", base_tarball(release))
+            place = self.disks / f"tree-{release}"
+            command(*self.enter, "mkdir", "-p", place)
+            command(*self.enter, "tar", "--numeric-owner", "--xattrs", "-C", place, "-xf", base_tarball(release))
             self._trees[release] = place
         return self._trees[release]
 
@@ -334,7 +336,7 @@ class Machines:
         return machines
 
     def add(self, name: str, release: str = "bookworm") -> Machine:
-        """A new machine, still off."""
+        """A new machine, still off. One at a time: the first one unpacks its release."""
         if name in self.machines:
             raise MachineError(f"there is a machine {name}")
         machine = self.machines[name] = Machine(self, name, len(self.machines), release)
