@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.action import EstateAction
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.inventory import Inventory
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import load
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan import PlanRequest, plan, plan_rollback
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan_summary import approved, prepared, summary
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan_summary import (
+    approved,
+    prepared,
+    report_of,
+    summary,
+    write_reports,
+)
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.store import open_store
 
 
@@ -32,11 +39,16 @@ class ActionModule(EstateAction):
         if arguments["inverse_of"]:
             digest = "" if arguments["inverse_of"] == "latest" else arguments["inverse_of"]
             made = plan_rollback(inputs, store, digest, request)
+        elif arguments["repair"]:
+            made = plan_repair(inputs, store, request)
         else:
             made = plan(inputs, store, request)
         if arguments["expect"]:
             approved(made, arguments["expect"])
         result = {**summary(made), "store": str(arguments["store"])}
+        if arguments["reports"]:
+            written = write_reports(report_of(made), Path(arguments["reports"]), arguments["formats"])
+            result["files"] = [str(path) for path in written]
         if self._task.diff:
             result["diff"] = {"prepared": prepared(made)}
         return result

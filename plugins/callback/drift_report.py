@@ -99,7 +99,8 @@ class CallbackModule(CallbackBase):
                 "outcome": answer.get("outcome", UNABLE),
                 "counts": answer.get("counts", {}),
                 "findings": answer.get("findings", []),
-                "report": answer.get("report"),
+                "files": answer.get("files", []),
+                "next": answer.get("next", []),
                 "message": answer.get("msg", ""),
             }
         )
@@ -111,20 +112,21 @@ def summary(results: list[dict[str, Any]], lines: int) -> list[str]:
     for result in results:
         counts = ", ".join(f"{number} {name}" for name, number in sorted(result["counts"].items()) if number)
         text.append(f"DRIFT  {result['outcome'].upper()}  {counts or result['message']}")
-        text.extend("  " + line_of(finding) for finding in result["findings"][:lines])
+        for finding in result["findings"][:lines]:
+            text.append("  " + line_of(finding))
+            text.extend(f"      {fact['name']}: {fact['text']}" for fact in finding.get("facts", ()))
         if len(result["findings"]) > lines:
             text.append(f"  ... and {len(result['findings']) - lines} more")
-        if result["report"]:
-            text.append(f"Next   microseg status {result['report']}")
+        text.extend(f"Next   {command}" for command in result["next"][:1])
     return text
 
 
 def line_of(finding: dict[str, Any]) -> str:
-    """`CODE  file:line: message hint`"""
+    """`CODE  file:line: message`"""
     place = finding.get("file") or ""
     if place:
         place += f":{finding['line']}: " if finding.get("line") else ": "
-    return f"{finding.get('code', '')}  {place}{finding.get('message', '')} {finding.get('hint', '')}".rstrip()
+    return f"{finding.get('code', '')}  {place}{finding.get('message', '')}"
 
 
 def markdown(results: list[dict[str, Any]]) -> str:

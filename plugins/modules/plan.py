@@ -49,6 +49,23 @@ options:
       - Plan the way back instead, for the plan with this digest, or with V(latest) for the one provisioned last.
       - The policy documents then only say where things are written.
     type: str
+  repair:
+    description:
+      - Plan the way back to what is provisioned, and nothing else, whatever policy and inventory say by now. This is what
+        was approved before, so a plan of that kind brings nothing new.
+    type: bool
+    default: false
+  reports:
+    description:
+      - Directory for the report files C(plan.json), C(plan.md), C(plan.html), C(plan.junit.xml), C(plan.sarif) and
+        C(plan.prom), as O(formats) says. Each is replaced atomically.
+    type: path
+  formats:
+    description: Formats of the report. All say the same.
+    type: list
+    elements: str
+    choices: [json, markdown, html, junit, sarif, prometheus]
+    default: [json, markdown]
 author:
   - bulkhead.microseg contributors (@bulkhead)
 seealso:
@@ -165,6 +182,11 @@ waves:
   type: list
   elements: int
   returned: success
+files:
+  description: Report files that were written.
+  type: list
+  elements: str
+  returned: when O(reports) is given
 store:
   description: Store that keeps the plan.
   type: str

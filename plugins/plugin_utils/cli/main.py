@@ -18,6 +18,7 @@ from .options import (
     Format,
     FormatOption,
     InventoryOption,
+    LiveOption,
     PolicyOption,
     ShrinkOption,
     StageOption,
@@ -151,10 +152,7 @@ def plan(
     digest: Annotated[
         str, typer.Argument(metavar="[DIGEST]", help="Show this plan of the store (or latest) instead of making one.")
     ] = "",
-    live: Annotated[
-        Path | None,
-        typer.Option("--live", metavar="FILE", help="Recorded live state. [default: the last reading of the store]"),
-    ] = None,
+    live: LiveOption = None,
     target: Annotated[
         str, typer.Option("--target", metavar="GROUP", help="Group that may be touched. [default: all that were read]")
     ] = "",
@@ -184,6 +182,23 @@ def plan(
         raise typer.Exit(job.run(lambda: store_verbs.show_plan(job, wanted)))
     sizes, own = tuple(batches or ()), tuple(controller_hosts or ())
     raise typer.Exit(job.run(lambda: store_verbs.make_plan(job, live, target, sizes, own, allowed_shrink)))
+
+
+@app.command()
+def drift(
+    live: LiveOption = None,
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="DIGEST", help="What is intended. [default: the provisioned bundle]")
+    ] = "",
+    store: StoreOption = STORE,
+    at: AtOption = "",
+    format: FormatOption = "table",
+) -> None:
+    """Say what differs, by meaning, between recorded live state and what was provisioned."""
+    from . import drift_verb
+
+    job = Job(format=format, store=store, at=at)
+    raise typer.Exit(job.run(lambda: drift_verb.drift(job, live, bundle)))
 
 
 @app.command()

@@ -37,6 +37,10 @@ AtOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="table for people, json for programs.")]
 StageOption = Annotated[Stage, typer.Option("--stage", help="staged adds the staged rulesets to the active ones.")]
+LiveOption = Annotated[
+    Path | None,
+    typer.Option("--live", metavar="FILE", help="Recorded live state. [default: the last reading of the store]"),
+]
 ShrinkOption = Annotated[
     int | None,
     typer.Option("--allowed-shrink", metavar="N", help="N workloads vanished on purpose since the last rollout."),

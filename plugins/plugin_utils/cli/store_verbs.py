@@ -13,6 +13,7 @@ from typing import Any
 from ..model.errors import StoreError
 from .job import FINDINGS, OK, UNABLE, Answer, Job
 from .options import Stage
+from .recorded import recorded
 from .screen import Screen, plural
 
 _OUTCOMES = {"ok": OK, "findings": FINDINGS, "unable": UNABLE}
@@ -53,12 +54,11 @@ def make_plan(
     allowed_shrink: int | None,
 ) -> Answer:
     """Plan on live state that was recorded: the last reading of the store, or a file."""
-    from ..workflow.live import kept_answers
     from ..workflow.plan import PlanRequest, plan
     from ..workflow.store import open_store
 
     store = open_store(job.store)
-    read, answers = _recorded(live) if live is not None else kept_answers(store)
+    read, answers = recorded(store, live)
     inventory = job.inventory()
     members = inventory.members(target) if target else inventory.names
     own = inventory.local(members)
@@ -73,20 +73,6 @@ def make_plan(
     )
     made = plan(job.inputs_of(inventory), store, request).plan
     return _plan_answer(job, made.to_dict(), f"live state of {read}")
-
-
-def _recorded(path: Path) -> tuple[str, Mapping[str, Any]]:
-    """A file as the store keeps it, or only its answers. Raises StoreError (E-LIVE-FILE)."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise StoreError("E-LIVE-FILE", f"the file cannot be read: {error.strerror}.", str(path)) from None
-    except ValueError as error:
-        raise StoreError("E-LIVE-FILE", f"the file is not JSON: {error}.", str(path)) from None
-    answers = data.get("answers", data) if isinstance(data, dict) else None
-    if not isinstance(answers, dict) or not all(isinstance(answer, dict) for answer in answers.values()):
-        raise StoreError("E-LIVE-FILE", "the file is not a mapping of workload to what its host answered.", str(path))
-    return str(data.get("at", path)), answers
 
 
 def _plan_answer(job: Job, data: dict[str, Any], note: str) -> Answer:
@@ -129,7 +115,8 @@ def _report(file: Path) -> dict[str, Any]:
     """Raises StoreError (E-REPORT) for a file that is no report."""
     try:
         data = json.loads(file.read_text("utf-8"))
-        outcome, counts = data["outcome"], data.get("counts") or {}
+        outcome = data["outcome"]
+        counts = data.get("counts") or {one["name"]: one["value"] for one in data.get("totals") or ()}
         if outcome not in _OUTCOMES:
             raise ValueError(f"the outcome {outcome!r} is unknown")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -138,7 +125,7 @@ def _report(file: Path) -> dict[str, Any]:
 
 
 def _numbers(counts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in counts.items() if number and not isinstance(number, dict))
+    return ", ".join(f"{number:g} {name}" for name, number in counts.items() if number)
 
 
 def _state(store: Path) -> dict[str, Any]:

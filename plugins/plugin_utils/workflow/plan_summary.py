@@ -9,9 +9,13 @@ from itertools import islice
 from typing import Any
 
 from ..model.errors import PlanError
+from ..monitoring.plan_report import of_plan
+from ..monitoring.reports import Report, write_reports
 from ..orchestration.planfile import Sentence
 from ..orchestration.planstore import SHORTEST
 from .plan import PlanResult
+
+__all__ = ["approved", "prepared", "report_of", "summary", "write_reports"]
 
 #: Statements, scheduled changes and points left out, each.
 MOST = 50
@@ -39,6 +43,12 @@ def summary(result: PlanResult) -> dict[str, Any]:
         "left_out_count": len(evidence.left_out),
         "waves": [len(wave) for wave in evidence.waves],
     }
+
+
+def report_of(result: PlanResult) -> Report:
+    """For people who review it, with the command that makes it live."""
+    enforce = f"ansible-playbook bulkhead.microseg.enforce -e microseg_plan={result.digest[:8]}"
+    return of_plan(result.plan, () if result.plan.empty else (enforce,))
 
 
 def _weight(sentence: Sentence) -> tuple[bool, bool, int, int]:

@@ -135,3 +135,34 @@ class TestStatus:
         microseg("status", "drift.json", inventory=False)
 
         assert not (shop / ".microseg").exists()
+
+
+class TestDrift:
+    @pytest.fixture
+    def bundle(self, microseg: Microseg) -> str:
+        return str(microseg("compile", "--format", "json").json["digest"])
+
+    def test_of_unread_hosts_is_2_and_says_the_rest(self, microseg: Microseg, live: str, bundle: str) -> None:
+        result = microseg("drift", "--live", live, "--bundle", bundle, "--format", "json", inventory=False)
+
+        assert result.code == 2
+        assert result.json["outcome"] == "unable"
+        assert {finding["code"] for finding in result.json["findings"]} == {"W-DRIFT-WIDER", "W-DRIFT-UNREAD"}
+
+    def test_of_hosts_that_differ_is_1(self, microseg: Microseg, shop: Path, bundle: str) -> None:
+        (shop / "live.json").write_text(json.dumps(dict.fromkeys(("web-1", "db-1", "batch-1"), FRESH)))
+
+        assert microseg("drift", "--live", "live.json", "--bundle", bundle, inventory=False).code == 1
+
+    def test_screen_fits_and_shows_a_packet(self, microseg: Microseg, live: str, bundle: str) -> None:
+        lines = microseg("drift", "--live", live, "--bundle", bundle, inventory=False).stdout.splitlines()
+
+        assert max(map(len, lines)) <= 100
+        assert any("witness" in line for line in lines)
+        assert lines[-1].startswith("Next   ansible-playbook bulkhead.microseg.repair")
+
+    def test_before_anything_was_provisioned_is_2(self, microseg: Microseg, live: str) -> None:
+        result = microseg("drift", "--live", live, inventory=False)
+
+        assert result.code == 2
+        assert result.stderr.startswith("E-NOT-PROVISIONED")

@@ -224,3 +224,76 @@ class TestProvision:
         assert segment["plan"] == plan
         assert "table inet microseg" in segment["policy"]["ruleset"]
         assert all(probe["phase"] == phase for probe in segment["probes"])
+
+
+@pytest.mark.usefixtures("_live")
+class TestDrift:
+    @pytest.fixture
+    def bundle(self, run_action: RunAction) -> str:
+        return str(run_action("compile", policy="policy", store="store")["digest"])
+
+    def test_of_a_host_without_our_rules_shows_a_packet(self, run_action: RunAction, bundle: str) -> None:
+        drift = run_action("drift", target="enforced", store="store", bundle=bundle)
+
+        assert drift["changed"] is False
+        assert drift["outcome"] == "findings"
+        assert drift["points"]["db-1"] == {"state": "wider", "cause": "missing"}
+        assert drift["findings"][0]["code"] == "W-DRIFT-WIDER"
+        assert any(fact["name"] == "witness" for fact in drift["findings"][0]["facts"])
+        assert drift["next"] == ["ansible-playbook bulkhead.microseg.repair"]
+
+    def test_of_a_host_that_could_not_be_read_is_never_equal(
+        self, run_action: RunAction, bundle: str, register: Register
+    ) -> None:
+        register("microseg_live", {"db-1": {"unreachable": True, "msg": "no route to host"}})
+
+        drift = run_action("drift", target="enforced", store="store", bundle=bundle)
+
+        assert (drift["outcome"], drift["unread"]) == ("unable", 1)
+        assert drift["points"]["db-1"] == {"state": "unknown", "cause": "unread"}
+
+    def test_of_a_host_that_was_not_asked_is_never_equal(
+        self, run_action: RunAction, bundle: str, results: dict[str, Any]
+    ) -> None:
+        del results["db-1"]
+
+        assert run_action("drift", target="enforced", store="store", bundle=bundle)["outcome"] == "unable"
+
+    def test_of_an_idle_host_with_nothing_of_ours_is_none(
+        self, run_action: RunAction, shop: Path, register: Register
+    ) -> None:
+        register("microseg_live", {"batch-1": FRESH})
+        (shop / "hosts.yml").write_text(HOSTS.replace("nobody: {}", "nobody: {hosts: {batch-1: {}}}"))
+        bundle = run_action("compile", policy="policy", store="store")["digest"]
+
+        drift = run_action("drift", target="nobody", store="store", bundle=bundle)
+
+        assert (drift["outcome"], drift["counts"]["equal"]) == ("ok", 1)
+
+    def test_is_the_same_in_check_mode(self, run_action: RunAction, bundle: str) -> None:
+        moment = "2026-06-01T12:00:00Z"
+        first, second = [
+            run_action("drift", target="enforced", store="store", bundle=bundle, at=moment, check_mode=mode)
+            for mode in (False, True)
+        ]
+
+        assert first == second
+
+    def test_writes_the_report_in_every_format_asked_for(self, run_action: RunAction, bundle: str) -> None:
+        formats = ["json", "markdown", "html", "junit", "sarif", "prometheus"]
+
+        drift = run_action(
+            "drift", target="enforced", store="store", bundle=bundle, policy="policy", reports="out", formats=formats
+        )
+
+        assert len(drift["files"]) == 6
+        assert json.loads(Path("out/drift.json").read_text())["outcome"] == "findings"
+
+    def test_without_anything_provisioned_fails(self, run_action: RunAction) -> None:
+        with pytest.raises(AnsibleActionFail, match="E-NOT-PROVISIONED"):
+            run_action("drift", target="enforced", store="store")
+
+    @pytest.mark.parametrize("group", ["absent", "nobody", "all"])
+    def test_for_nobody_is_refused(self, run_action: RunAction, bundle: str, group: str) -> None:
+        with pytest.raises(AnsibleActionFail, match="E-NO-TARGET"):
+            run_action("drift", target=group, store="store", bundle=bundle)

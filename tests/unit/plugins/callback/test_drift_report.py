@@ -17,15 +17,17 @@ from ansible.plugins.loader import callback_loader
 RESULT = {
     "outcome": "findings",
     "counts": {"equal": 12, "wider": 1},
-    "report": "/srv/reports/drift-1.json",
+    "files": ["/srv/reports/drift.json"],
+    "next": ["ansible-playbook bulkhead.microseg.repair"],
     "findings": [
         {
-            "code": "D-WIDER",
+            "code": "W-DRIFT-WIDER",
             "severity": "error",
+            "about": "web-1",
             "message": "web-1 lets in | what nobody asked for",
-            "file": "",
-            "line": 0,
-            "hint": "Repair it.",
+            "file": "shop.yml",
+            "line": 14,
+            "facts": [{"name": "witness", "text": "batch-1 10.0.0.3 -> web-1 10.0.0.1 tcp/22"}],
         }
     ],
 }
@@ -56,8 +58,9 @@ def test_summary_names_counts_findings_and_the_next_command(callback: Any, lines
     callback.v2_playbook_on_stats(None)
 
     assert lines[0] == "DRIFT  FINDINGS  12 equal, 1 wider"
-    assert lines[1] == "  D-WIDER  web-1 lets in | what nobody asked for Repair it."
-    assert lines[2] == "Next   microseg status /srv/reports/drift-1.json"
+    assert lines[1] == "  W-DRIFT-WIDER  shop.yml:14: web-1 lets in | what nobody asked for"
+    assert lines[2] == "      witness: batch-1 10.0.0.3 -> web-1 10.0.0.1 tcp/22"
+    assert lines[3] == "Next   ansible-playbook bulkhead.microseg.repair"
 
 
 def test_files_are_json_and_markdown(callback: Any, tmp_path: Path) -> None:
@@ -67,7 +70,8 @@ def test_files_are_json_and_markdown(callback: Any, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "reports" / "drift.json").read_text())
     assert report[0]["findings"] == RESULT["findings"]
     assert (
-        "| D-WIDER | error | web-1 lets in \\| what nobody asked for |" in (tmp_path / "reports/drift.md").read_text()
+        "| W-DRIFT-WIDER | error | web-1 lets in \\| what nobody asked for |"
+        in (tmp_path / "reports/drift.md").read_text()
     )
     assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["drift.json", "drift.md"]
 
