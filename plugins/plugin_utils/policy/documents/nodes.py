@@ -60,8 +60,10 @@ class Spot:
 
     @property
     def written(self) -> str:
-        """The text of a scalar as it stands in the file."""
-        return str(self.node.value)
+        """The text of a scalar as it stands in the file; other values by their kind."""
+        if isinstance(self.node, ScalarNode):
+            return str(self.node.value)
+        return "a list" if isinstance(self.node, SequenceNode) else "a mapping"
 
     @cached_property
     def _index(self) -> dict[str, tuple[Node, Node]]:

@@ -132,11 +132,7 @@ def _explained(kind: str, detail: dict[str, Any], here: Spot) -> tuple[str, str]
 
 
 def _shown(value: Any, here: Spot) -> str:
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, dict):
-        return "a mapping"
-    return here.written if not isinstance(value, str) else repr(value if len(value) <= 60 else value[:57] + "...")
+    return repr(value if len(value) <= 60 else value[:57] + "...") if isinstance(value, str) else here.written
 
 
 def _where(path: Iterable[_Step]) -> str:
