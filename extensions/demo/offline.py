@@ -10,7 +10,7 @@ import shlex
 from extensions.demo.screen import Screen
 from extensions.demo.stage import PLACE, Stage
 from extensions.lab import access
-from extensions.lab.topology import hosts_of, controller_of
+from extensions.lab.topology import controller_of, hosts_of
 
 LEFT_OUT = "discover, enforce, proof by packets, drift, repair, safety: they need network namespaces"
 #: What a host without any rule of ours answers; the plan below is made against this.
@@ -74,6 +74,6 @@ def plan(screen: Screen, stage: Stage) -> None:
     words = ["plan", "-i", "inventory.yml", "--live", "live.json", "--target", "microseg_enforced"]
     screen.command(shlex.join(["microseg", *words]))
     shown = stage.microseg(*words)
-    screen.body(shown.output, 26)
+    screen.body(shown.output, 22, last=4)
     first, second = (json.loads(stage.microseg(*words, "--format", "json").output)["digest"] for _ in range(2))
     screen.prove("the plan has a digest to approve, and the same inputs give the same digest", first == second)

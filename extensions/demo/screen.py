@@ -51,13 +51,14 @@ class Screen:
     def command(self, text: str) -> None:
         self._print(self._paint("36", fit("$ " + text)))
 
-    def body(self, text: str, most: int = MOST_LINES) -> None:
-        """Output of a command, at most so many lines of it."""
+    def body(self, text: str, most: int = MOST_LINES, last: int = 0) -> None:
+        """Output of a command, at most so many lines of it: the first ones, and the ``last`` ones."""
         lines = text.rstrip("\n").splitlines()
-        for line in lines[:most]:
+        hidden = len(lines) - most
+        if hidden > 0:
+            lines[most - last : len(lines) - last] = [f"… {hidden} more lines …"]
+        for line in lines:
             self._print(fit(line))
-        if len(lines) > most:
-            self._print(f"… and {len(lines) - most} more lines")
 
     def table(self, rows: list[tuple[str, ...]], most: int = MOST_LINES) -> None:
         """Rows of equal length, the first one the head."""
@@ -100,12 +101,11 @@ class Screen:
             shown = f"{len(step.proved)} of {len(step.proved) + len(step.failed)}"
             line = f"  {number} {step.title:<58.58} {word:<7} {shown:>8}   {step.seconds:6.1f} s"
             self._print(line if not step.failed else self._paint("31", line))
-        total = sum(step.seconds for step in self.steps)
-        claims = sum(len(step.proved) for step in self.steps)
+        seconds = sum(step.seconds for step in self.steps)
+        proved = sum(len(step.proved) for step in self.steps)
         failed = sum(len(step.failed) for step in self.steps)
-        self._print(
-            f"    {'all':<58} {'proved' if not failed else 'FAILED':<7} {claims:>3} of {claims + failed:<3} {total:7.1f} s"
-        )
+        word = "proved" if not failed else "FAILED"
+        self._print(f"    {'all':<58} {word:<7} {f'{proved} of {proved + failed}':>8}   {seconds:6.1f} s")
         for name, value in facts:
             self._print(fit(f"  {name:<10} {value}"))
 

@@ -20,7 +20,8 @@ from typing import Any, Self
 
 import yaml
 
-from extensions.lab.lab import Lab, Session
+from extensions.demo.traffic import Traffic
+from extensions.lab.lab import Lab
 
 HERE = pathlib.Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -68,8 +69,11 @@ class Run:
     def changed(self) -> int:
         return sum(counters["changed"] for counters in self.recap.values())
 
-    def tail(self, lines: int = 12) -> str:
-        return "\n".join(self.output.rstrip().splitlines()[-lines:])
+    def tail(self) -> str:
+        """What went wrong, where the output says so; else its end."""
+        lines = self.output.rstrip().splitlines()
+        wrong = [line.strip() for line in lines if line.startswith(("[ERROR]", "fatal:", "microseg:", "E-"))]
+        return " / ".join(wrong[:3] or lines[-3:])
 
 
 class Stage:
@@ -82,10 +86,9 @@ class Stage:
         self.store = PLACE / ".microseg"
         self.reports = self.store / "reports"
         self.logs = PLACE / "logs"
-        #: What later steps take from earlier ones: the digest of the plan, sessions that run, cells of the matrix.
+        #: What later steps take from earlier ones: the digest of the plan, and the conversations that run.
         self.plan = ""
-        self.sessions: list[Session] = []
-        self.cells = 0
+        self.traffic: Traffic | None = None
         self._running: set[subprocess.Popen[str]] = set()
 
     # -- life -----------------------------------------------------------------------------------------------------

@@ -1,18 +1,20 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Real packets of the demo: the conversations that run before it, and the matrix of all connection attempts after it."""
+"""Real packets of the demo: conversations that run all the time, and the matrix of all connection attempts."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import services as line
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import contains
-from extensions.lab.lab import Cell, Lab, Session
+from extensions.lab.lab import Cell, Lab, LabError, Session
 
-#: Who talks to whom before anything is enforced: consumer, provider, service, family. The last two nobody meant to allow.
+#: Who talks to whom when the demo begins: consumer, provider, service, family. Nobody meant to allow the last two.
 CONVERSATIONS: tuple[tuple[str, str, str, int], ...] = (
     *(
         (f"{app}-{consumer}", f"{app}-{provider}", service, family)
@@ -32,11 +34,31 @@ PORTS = ("tcp/22", "tcp/53", "tcp/443", "tcp/3000", "tcp/5432", "tcp/8080", "tcp
 ECHO = {4: "icmp/8", 6: "icmpv6/128"}
 
 
-def open_conversations(lab: Lab) -> list[Session]:
-    sessions = [lab.session(*conversation) for conversation in CONVERSATIONS]
-    for session in sessions:
-        session.alive()
-    return sessions
+class Traffic:
+    """The conversations, each with a line and its echo twice a second, until ``stop``."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.sessions = [lab.session(*conversation) for conversation in CONVERSATIONS]
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._talk, args=(session,), daemon=True) for session in self.sessions]
+        for thread in self._threads:
+            thread.start()
+
+    def _talk(self, session: Session) -> None:
+        with contextlib.suppress(LabError, OSError, ValueError):  # the lab goes down
+            while not self._stopped.is_set():
+                session.alive(1.0)
+                self._stopped.wait(0.5)
+
+    def stop(self) -> list[bool]:
+        """Which of them are still alive."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(5)
+        alive = [session.alive(1.0) for session in self.sessions]
+        for session in self.sessions:
+            session.close()
+        return alive
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,19 @@ def plan_rollback(inputs: Inputs, store: Store, digest: str, request: PlanReques
     return _planned(inputs, store, target, current, request)
 
 
+def plan_repair(inputs: Inputs, store: Store, request: PlanRequest) -> PlanResult:
+    """Back to what is provisioned, whatever policy and inventory say by now. Raises PlanError (E-NOT-PROVISIONED)."""
+    now = provisioned(store)
+    if now is None:
+        raise PlanError(
+            "E-NOT-PROVISIONED",
+            "Nothing was provisioned from this store, so there is nothing to go back to.",
+            str(store.path),
+            "Name the store that enforce used, or enforce a plan first.",
+        )
+    return _planned(inputs, store, now, now, request)
+
+
 def _last(store: Store) -> str:
     ref = store.ref("provisioned-plan")
     if ref is None:
