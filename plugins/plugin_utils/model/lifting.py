@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from . import services as line
 from .addresses import WHOLE_FAMILY, Family, cidrs, ranges, show
 from .bundle import WorkloadEntry
-from .intervals import Intervals, normalised, subtraction, union
+from .intervals import Intervals, normalised, size, subtraction, union
 
 EVERYBODY = "all-workloads"
 OUTSIDE = "outside the estate"
@@ -104,6 +105,9 @@ class Lifter:
         filled = union(addresses, inhabited)
         if filled == WHOLE_FAMILY[family]:
             return OUTSIDE
+        lacking = cidrs(family, subtraction(WHOLE_FAMILY[family], filled))
+        if len(lacking) <= MOST_EXCEPTIONS and size(addresses) > size(WHOLE_FAMILY[family]) // 2:
+            return f"{OUTSIDE} except {','.join(lacking)}"
         blocks = [pair for pair in filled if subtraction((pair,), inhabited)]
         if len(blocks) >= len(addresses):
             blocks = list(addresses)
@@ -213,10 +217,23 @@ def _listed(names: list[str]) -> str:
     return ",".join(names[:MOST_NAMES]) + more
 
 
+def say_services(services: Intervals, family: Family) -> str:
+    """The shorter of what is there and what is not.
+
+    >>> say_services(((0, 21), (23, 0x4FFFF), *line.WHOLE["proto"]), 4)
+    'any except tcp/22'
+    """
+    said = line.show(services, family)
+    lacking = line.show(subtraction(line.UNIVERSE[family], services), family)
+    if 0 < len(lacking) < len(said):
+        return f"any except {','.join(lacking)}"
+    return ",".join(said)
+
+
 def class_text(labels: Mapping[str, str], zone: str = "") -> str:
     """All labels of a workload: the name of its class."""
     text = ",".join(f"{key}={labels[key]}" for key in sorted(labels)) or "(no labels)"
     return f"{text} in zone {zone}" if zone else text
 
 
-__all__ = ["ANY", "EVERYBODY", "OUTSIDE", "Lifter", "Parts", "class_text"]
+__all__ = ["ANY", "EVERYBODY", "OUTSIDE", "Lifter", "Parts", "class_text", "say_services"]

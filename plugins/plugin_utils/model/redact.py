@@ -15,12 +15,10 @@ from typing import Any
 MASK = "(redacted)"
 
 _WORDS = (
-    r"pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|authorization"
+    r"pass(?:word|wd|phrase)|(?<=[_-])pass|pwd|secret|token|credentials?|authorization"
     r"|api[_-]?key|private[_-]?key|access[_-]?key"
 )
 _KEY = re.compile(rf"(?:^|[_\-.])(?:[a-z0-9]*(?:{_WORDS}))(?:$|[_\-.])", re.IGNORECASE)
-#: Keys that hold a telling word and yet no secret.
-_HARMLESS = frozenset({"pass", "passed", "bypass"})
 _TEXTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
@@ -62,7 +60,7 @@ def redact(value: Any) -> Any:
 
 
 def _telling(key: Any) -> bool:
-    return isinstance(key, str) and key.lower() not in _HARMLESS and bool(_KEY.search(key))
+    return isinstance(key, str) and bool(_KEY.search(key))
 
 
 def _secret(item: Any) -> bool:

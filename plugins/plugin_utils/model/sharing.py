@@ -9,16 +9,28 @@ their cells, and what was compared once is not compared again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from .bundle import Bundle
-from .compare import Difference, difference
+from .addresses import Family
+from .compare import Box, Difference, difference
 from .estate import DIRECTIONS
 from .forms import Cell, Form, Slice, of_artifact
-from .intervals import Intervals
+from .intervals import Intervals, subtraction
 
 _ANYWHERE: Intervals = ((0, 0),)
+
+
+def beyond_itself(difference: Difference, own: Mapping[Family, Intervals]) -> Difference:
+    """Without what a workload says to itself: that never leaves it, and the failsafe allows it (DESIGN §3.6)."""
+
+    def trimmed(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+        parts = ((box, subtraction(box.peers, own.get(box.family, ()))) for box in boxes)
+        return tuple(box if peers == box.peers else replace(box, peers=peers) for box, peers in parts if peers)
+
+    return Difference(trimmed(difference.wider), trimmed(difference.narrower), trimmed(difference.unknown))
 
 
 class BundleForms:
@@ -97,4 +109,4 @@ class Comparer:
         return result
 
 
-__all__ = ["BundleForms", "Comparer"]
+__all__ = ["BundleForms", "Comparer", "beyond_itself"]

@@ -22,10 +22,10 @@ from ..model.compare import Box, Difference, State
 from ..model.deciding import decide
 from ..model.flows import Observations
 from ..model.intervals import intersection
-from ..model.lifting import Lifter
+from ..model.lifting import Lifter, say_services
 from ..model.live import ABSENT, PointState
 from ..model.redact import redact
-from ..model.sharing import BundleForms, Comparer
+from ..model.sharing import BundleForms, Comparer, beyond_itself
 from .verdicts import Verdicts, verdicts
 
 #: Why a point is not equal. `foreign`: somebody else's rules; `membership`: our rules are untouched, their members
@@ -40,7 +40,7 @@ MOST_BOXES = 20
 
 @dataclass(frozen=True, slots=True)
 class DriftBox:
-    """`kind` wider: live lets through what is not intended. `peers` and `own` in label words.
+    """`kind` wider: live lets through what is not intended. `peers`, `own` and `said` (the services) in words.
 
     `witness` is one packet, `live_rule` the live rule that decides it, `intended` what should decide it, with the rule
     id and where it is written.
@@ -52,6 +52,7 @@ class DriftBox:
     peers: str
     workloads: int
     services: tuple[str, ...]
+    said: str
     witness: str
     live_rule: str
     foreign: bool
@@ -178,11 +179,11 @@ class _Judge:
                 reasons=_texts(state.reasons), error=error,
             )  # fmt: skip
         wanted = self._comparer.shared(self.desired[name])
-        found = self._comparer.difference(wanted, self._comparer.shared(form))
+        found = beyond_itself(self._comparer.difference(wanted, self._comparer.shared(form)), entry.own)
         if found.state == "equal":
             pending = bool((state.record or {}).get("pending"))
             return PointDrift(name, entry.workload, entry.platform, "equal", "pending" if pending else "", False)
-        ours = self._comparer.difference(wanted, self._comparer.shared(own))
+        ours = beyond_itself(self._comparer.difference(wanted, self._comparer.shared(own)), entry.own)
         return PointDrift(
             name,
             entry.workload,
@@ -212,6 +213,7 @@ class _Judge:
             peers=self._lifter.say(entry.zone, box.family, box.peers),
             workloads=len(parts.whole | {name for name, _number in parts.single}),
             services=tuple(line.show(box.services, box.family)),
+            said=say_services(box.services, box.family),
             witness=self._witness(entry, packet),
             live_rule=str(redact(live.text)) if live else "",
             foreign=live.foreign if live else False,

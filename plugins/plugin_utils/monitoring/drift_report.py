@@ -69,7 +69,7 @@ def _box_finding(point: PointDrift, box: DriftBox) -> ReportFinding:
         code,
         severity,
         point.point,
-        f"{point.point} {_VERBS[box.kind]} {arrow} {','.join(box.services)}.",
+        f"{point.point} {_VERBS[box.kind]} {arrow} {box.said}.",
         box.place,
         point.since,
         (

@@ -57,12 +57,13 @@ def _sentence_finding(one: Sentence) -> ReportFinding:
     }
     codes["cut"] = ("W-PLAN-CUT", "error")
     code, severity = codes["cut" if one.cut else one.verdict]
+    pairs = "1 pair" if one.pairs == 1 else f"{one.pairs:,} pairs"
     ends = f"{one.consumers['words']} -> {one.providers['words']}"
     return ReportFinding(
         code,
         severity,
         ends,
-        f"Newly {one.verdict}: {ends} {','.join(one.services)} ({one.pairs} pairs).",
+        f"Newly {one.verdict}: {ends} {one.said} ({pairs}).",
         one.place,
         facts=(
             ("witness", str(one.witness)),

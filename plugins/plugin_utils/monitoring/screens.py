@@ -36,7 +36,7 @@ def plan_screen(plan: Plan, enforce: str) -> str:
         if some:
             pairs = sum(one.pairs for one in some)
             head = f"NEWLY {verdict.upper()}" if verdict != "unknown" else "UNKNOWN"
-            lines.append(_spread(f"{head}   {pairs:,} pairs", flows if verdict == "denied" else ""))
+            lines.append(_spread(f"{head}   {_pairs(pairs)}", flows if verdict == "denied" else ""))
             lines.extend(_statements(some))
     if plan.empty:
         lines.append("Nothing to change: what is live means what the policy says.")
@@ -62,10 +62,9 @@ def _statements(some: list[Sentence]) -> Iterator[str]:
     ordered = sorted(some, key=lambda one: (not one.cut, -one.pairs))
     for one in ordered[:MOST]:
         ends = f"{'!' if one.cut else ' '} {one.consumers['words']} -> {one.providers['words']}"
-        services = ",".join(one.services)
         why = f"{one.place} {short(one.rule)}".strip() if one.verdict == "allowed" and one.rule else one.why
         cut = f"{one.flows:,} flows, last {_moment(one.last_seen)}   CUT" if one.cut else ""
-        yield from _row(ends, services, cut or (why if one.verdict == "allowed" else f"{one.pairs:,} pairs"))
+        yield from _row(ends, one.said, cut or (why if one.verdict == "allowed" else _pairs(one.pairs)))
         if one.verdict != "allowed":
             yield from _row(f"    {one.witness}", "", one.why)
     if len(ordered) > MOST:
@@ -137,7 +136,7 @@ def _point(point: PointDrift) -> Iterator[str]:
 
 def _box(box: DriftBox) -> Iterator[str]:
     ends = f"{box.peers} -> {box.own}" if box.direction == "ingress" else f"{box.own} -> {box.peers}"
-    yield from _row(f"  {_MARKS[box.kind]} {ends}", ",".join(box.services), f"{box.kind}, {box.direction}")
+    yield from _row(f"  {_MARKS[box.kind]} {ends}", box.said, f"{box.kind}, {box.direction}")
     live = f"live: {box.live_rule}{' (foreign)' if box.foreign else ''}" if box.live_rule else ""
     yield f"      {box.witness}"
     yield f"      intended: {box.intended}{f' ({box.place})' if box.place else ''}"
@@ -163,6 +162,10 @@ def _row(left: str, middle: str, right: str) -> Iterator[str]:
 
 def _spread(left: str, right: str) -> str:
     return f"{left}{right:>{max(WIDTH - len(left), len(right) + 2)}}" if right else left
+
+
+def _pairs(count: int) -> str:
+    return f"{count:,} pair" if count == 1 else f"{count:,} pairs"
 
 
 def _some(names: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from ..model.intervals import size
 from ..model.lifting import Lifter, class_text
 from ..model.live import ABSENT, PointState
 from ..model.redact import redact
-from ..model.sharing import BundleForms, Comparer
+from ..model.sharing import BundleForms, Comparer, beyond_itself
 from .cuts import judged, observed
 from .pairs import Pairs, PointForms
 from .phases import Interim, PointSteps, steps_of
@@ -182,7 +182,7 @@ def make_plan(
 
 
 def _point(artifact: Artifact, state: PointState, before: Form, after: Form, comparer: Comparer) -> _Point:
-    difference = comparer.difference(before, after)
+    difference = beyond_itself(comparer.difference(before, after), artifact.own)
     digest = artifact.policy_digest()
     outdated = not artifact.idle and (state.record or {}).get("policy_digest") != digest
     return _Point(

@@ -112,14 +112,16 @@ class Body:
 class Sentence:
     """A statement as documents and screens show it.
 
-    `rule` decides the witness after the change and `was` before it ("" where the mode decides), `place` is where the
-    rule is written, `why` says it in words. `flows` counts observed connections that a denial cuts.
+    `said` are the services in few words. `rule` decides the witness after the change and `was` before it ("" where the
+    mode decides), `place` is where the rule is written, `why` says it in words. `flows` counts observed connections
+    that a denial cuts.
     """
 
     verdict: Literal["allowed", "denied", "unknown"]
     consumers: Mapping[str, Any]
     providers: Mapping[str, Any]
     services: tuple[str, ...]
+    said: str
     families: tuple[str, ...]
     pairs: int
     witness: Witness
@@ -140,6 +142,7 @@ class Sentence:
             "from": dict(self.consumers),
             "to": dict(self.providers),
             "services": list(self.services),
+            "said": self.said,
             "families": list(self.families),
             "pairs": self.pairs,
             "witness": self.witness.to_dict(),
@@ -153,7 +156,7 @@ class Sentence:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Sentence:
-        same = ("verdict", "pairs", "rule", "was", "place", "why", "flows", "last_seen")
+        same = ("verdict", "said", "pairs", "rule", "was", "place", "why", "flows", "last_seen")
         return cls(
             consumers=data["from"],
             providers=data["to"],

@@ -39,6 +39,7 @@ class Blame:
             consumers=statement.consumers.to_dict(),
             providers=statement.providers.to_dict(),
             services=statement.services,
+            said=statement.said,
             families=statement.families,
             pairs=statement.pairs,
             witness=statement.witness,

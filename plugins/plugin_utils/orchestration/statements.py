@@ -19,7 +19,7 @@ from ..model.addresses import FAMILY_NAMES, Family, ranges, show
 from ..model.artifact import PeerSet
 from ..model.bundle import WorkloadEntry
 from ..model.intervals import EMPTY, Intervals, intersection, subtraction, union
-from ..model.lifting import Lifter
+from ..model.lifting import Lifter, say_services
 from .pairs import VERDICTS, Change, Group, Verdict
 
 #: Addresses beyond this many ranges are counted in documents, not listed.
@@ -65,12 +65,16 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`pairs` counts pairs of workloads, all addresses of nobody as one. `packet` is the witness as numbers."""
+    """`pairs` counts pairs of workloads, all addresses of nobody as one. `said` are the services in few words.
+
+    `packet` is the witness as numbers.
+    """
 
     verdict: Verdict
     consumers: End
     providers: End
     services: tuple[str, ...]
+    said: str
     families: tuple[str, ...]
     pairs: int
     witness: Witness
@@ -116,12 +120,13 @@ def statements(
                     rectangles.setdefault((provider_set, not consumer.members), []).extend(some)
         for members in rectangles.values():
             statement = _statement(verdict, zone, family, services, members, workloads, lifter)
+            consumers, providers = statement.consumers, statement.providers
             key_of = (
                 verdict,
-                statement.consumers,
-                statement.providers,
-                statement.services,
                 zone,
+                (consumers.words, consumers.workloads),
+                (providers.words, providers.workloads),
+                statement.said,
             )
             folded.setdefault(key_of, []).append(statement)
     return tuple(sorted((_folded(same) for same in folded.values() if same[0].pairs), key=_rank))
@@ -153,6 +158,7 @@ def _statement(
         _end(consumers, zone, family, lifter),
         _end(providers, zone, family, lifter),
         tuple(line.show(services, family)),
+        say_services(services, family),
         (FAMILY_NAMES[family],),
         pairs,
         Witness(consumer[0], show(family, consumer[1]), provider[0], show(family, provider[1]), shown),
@@ -203,9 +209,19 @@ def _end(groups: tuple[Group, ...], zone: str, family: Family, lifter: Lifter) -
 def _folded(same: list[Statement]) -> Statement:
     """The same statement in IPv4 and IPv6 is one."""
     first = same[0]
-    families = tuple(sorted({family for one in same for family in one.families}))
-    changes = tuple(change for one in same for change in one.changes)
-    return replace(first, families=families, changes=changes)
+    if len(same) == 1:
+        return first
+    services: Intervals = EMPTY
+    for one in same:
+        services = union(services, line.parse_all(one.services))
+    return replace(
+        first,
+        services=tuple(line.show(services)),
+        families=tuple(sorted({family for one in same for family in one.families})),
+        consumers=replace(first.consumers, outside=tuple(text for one in same for text in one.consumers.outside)),
+        providers=replace(first.providers, outside=tuple(text for one in same for text in one.providers.outside)),
+        changes=tuple(change for one in same for change in one.changes),
+    )
 
 
 def class_changes(changes: Iterable[Change], sets: Iterable[PeerSet]) -> tuple[ClassChange, ...]:
