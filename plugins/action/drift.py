@@ -10,8 +10,10 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.action 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.inventory import Inventory
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.results import numbers, worst
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.drift import (
+    REPAIR,
     DriftRequest,
     drift,
+    drift_screen,
     report_of,
     summary,
     write_reports,
@@ -39,6 +41,7 @@ class ActionModule(EstateAction):
             "severities": numbers(found),
             "findings": worst(found),
             "next": list(report.next),
+            "screen": drift_screen(judged, REPAIR).splitlines(),
         }
         if arguments["reports"]:
             written = write_reports(report, Path(arguments["reports"]), arguments["formats"])

@@ -9,7 +9,12 @@ from typing import Any
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.action import EstateAction
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.inventory import Inventory
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import load
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan import PlanRequest, plan, plan_rollback
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan import (
+    PlanRequest,
+    plan,
+    plan_repair,
+    plan_rollback,
+)
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan_summary import (
     approved,
     prepared,

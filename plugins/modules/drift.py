@@ -136,6 +136,11 @@ next:
   type: list
   elements: str
   returned: success
+screen:
+  description: The result as lines for a person, at most 100 columns, ending with the next command.
+  type: list
+  elements: str
+  returned: success
 files:
   description: Report files that were written.
   type: list

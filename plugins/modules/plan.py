@@ -51,8 +51,8 @@ options:
     type: str
   repair:
     description:
-      - Plan the way back to what is provisioned, and nothing else, whatever policy and inventory say by now. This is what
-        was approved before, so a plan of that kind brings nothing new.
+      - Plan the way back to what is provisioned, and nothing else, whatever policy and inventory say by now. This is
+        what was approved before, so a plan of that kind brings nothing new.
     type: bool
     default: false
   reports:
@@ -181,6 +181,11 @@ waves:
   description: Sizes of the waves, in order.
   type: list
   elements: int
+  returned: success
+screen:
+  description: The plan as lines for a person, at most 100 columns, ending with the next command.
+  type: list
+  elements: str
   returned: success
 files:
   description: Report files that were written.

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model.errors import StoreError
 from .job import FINDINGS, OK, UNABLE, Answer, Job
 from .options import Stage
 from .recorded import recorded
 from .screen import Screen, plural
+
+if TYPE_CHECKING:
+    from ..workflow.store import Plan
 
 _OUTCOMES = {"ok": OK, "findings": FINDINGS, "unable": UNABLE}
 
@@ -41,8 +44,7 @@ def compile_(job: Job, stage: Stage, allowed_shrink: int | None) -> Answer:
 def show_plan(job: Job, digest: str) -> Answer:
     from ..workflow.store import load_plan, open_store
 
-    plan = load_plan(open_store(job.store), digest)
-    return _plan_answer(job, plan.to_dict(), "")
+    return _plan_answer(job, load_plan(open_store(job.store), digest), "")
 
 
 def make_plan(
@@ -72,21 +74,19 @@ def make_plan(
         record=False,
     )
     made = plan(job.inputs_of(inventory), store, request).plan
-    return _plan_answer(job, made.to_dict(), f"live state of {read}")
+    return _plan_answer(job, made, f"live state of {read}\n")
 
 
-def _plan_answer(job: Job, data: dict[str, Any], note: str) -> Answer:
-    from .plan_screen import plan_screen
+def _plan_answer(job: Job, shown: Plan, note: str) -> Answer:
+    from ..workflow.plan_summary import plan_screen
 
-    cuts = any(one["verdict"] != "allowed" and one["flows"] for one in data["evidence"]["statements"])
-
-    def screen() -> str:
-        sources = [word for source in job.inventories for word in ("-i", source)] or ["-i", "INVENTORY"]
-        words = ["ansible-playbook", *sources, "bulkhead.microseg.enforce", "-e", f"microseg_plan={data['digest'][:8]}"]
-        text = plan_screen(data, " ".join(words))
-        return f"{note}\n{text}" if note else text
-
-    return Answer(data, screen, FINDINGS if cuts else OK)
+    sources = [word for source in job.inventories for word in ("-i", source)] or ["-i", "INVENTORY"]
+    options = ["-e", f"microseg_plan={shown.digest[:8]}"]
+    if job.store != Path(".microseg"):
+        options += ["-e", f"microseg_store={job.store}"]
+    enforce = " ".join(["ansible-playbook", *sources, "bulkhead.microseg.enforce", *options])
+    cuts = any(sentence.cut for sentence in shown.evidence.statements)
+    return Answer(shown.to_dict(), lambda: note + plan_screen(shown, enforce), FINDINGS if cuts else OK)
 
 
 def status(job: Job, report: Path | None) -> Answer:

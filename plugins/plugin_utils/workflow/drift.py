@@ -17,20 +17,22 @@ from ..monitoring.ages import with_ages
 from ..monitoring.drift import DriftReport
 from ..monitoring.drift import drift as judge
 from ..monitoring.drift_report import of_drift
-from ..monitoring.reports import WRITERS, Report, write_reports
+from ..monitoring.reports import Report, write_reports
+from ..monitoring.screens import drift_screen
 from ..orchestration.bundles import load_bundle
 from ..orchestration.planstore import provisioned
 from ..orchestration.store import Store
 from .live import Answer, keep_answers, understand
 
-__all__ = ["WRITERS", "DriftRequest", "drift", "report_of", "summary", "write_reports"]
+__all__ = ["REPAIR", "DriftRequest", "drift", "drift_screen", "report_of", "summary", "write_reports"]
 
 #: Points named one by one in a summary.
 MOST = 50
+REPAIR = "ansible-playbook bulkhead.microseg.repair"
 #: What to do about each cause of drift, most urgent first.
 _NEXT = {
-    "missing": "ansible-playbook bulkhead.microseg.repair",
-    "tampered": "ansible-playbook bulkhead.microseg.repair",
+    "missing": REPAIR,
+    "tampered": REPAIR,
     "pending": "ansible-playbook bulkhead.microseg.enforce",
     "policy": "ansible-playbook bulkhead.microseg.plan",
     "membership": "ansible-playbook bulkhead.microseg.sync",

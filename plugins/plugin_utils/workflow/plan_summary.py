@@ -11,11 +11,12 @@ from typing import Any
 from ..model.errors import PlanError
 from ..monitoring.plan_report import of_plan
 from ..monitoring.reports import Report, write_reports
+from ..monitoring.screens import plan_screen
 from ..orchestration.planfile import Sentence
 from ..orchestration.planstore import SHORTEST
 from .plan import PlanResult
 
-__all__ = ["approved", "prepared", "report_of", "summary", "write_reports"]
+__all__ = ["approved", "plan_screen", "prepared", "report_of", "summary", "write_reports"]
 
 #: Statements, scheduled changes and points left out, each.
 MOST = 50
@@ -42,13 +43,17 @@ def summary(result: PlanResult) -> dict[str, Any]:
         "left_out": dict(islice(evidence.left_out.items(), MOST)),
         "left_out_count": len(evidence.left_out),
         "waves": [len(wave) for wave in evidence.waves],
+        "screen": plan_screen(plan, _enforce(result.digest)).splitlines(),
     }
 
 
 def report_of(result: PlanResult) -> Report:
     """For people who review it, with the command that makes it live."""
-    enforce = f"ansible-playbook bulkhead.microseg.enforce -e microseg_plan={result.digest[:8]}"
-    return of_plan(result.plan, () if result.plan.empty else (enforce,))
+    return of_plan(result.plan, () if result.plan.empty else (_enforce(result.digest),))
+
+
+def _enforce(digest: str) -> str:
+    return f"ansible-playbook bulkhead.microseg.enforce -e microseg_plan={digest[:8]}"
 
 
 def _weight(sentence: Sentence) -> tuple[bool, bool, int, int]:
