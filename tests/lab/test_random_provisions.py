@@ -71,6 +71,7 @@ class Rig:
         self.chooser = random.Random(seed)
         self.seed = seed
         self.forms: dict[str, Form] = {}
+        self.told: list[str] = []
         self.steps = self.killed = self.skipped = self.packets = 0
 
     def ask(self, host: str, **order):
@@ -115,7 +116,8 @@ class Rig:
         assert set(reached.values()) == {"allowed"}, f"seed {self.seed}: locked out: {reached}"
 
     def complain(self, what: str, consumer: str, provider: str, family: int, text: str) -> str:
-        return f"seed {self.seed} step {self.steps}: {what} in between: {consumer} -> {provider} {text} IPv{family}"
+        told = "; ".join(self.told)
+        return f"seed {self.seed}: {what} in between: {consumer} -> {provider} {text} IPv{family} after {told}"
 
     def real_packets(self, estate, take: int) -> None:
         cells = {}
@@ -149,6 +151,8 @@ class Rig:
         after = {host: of_artifact(made.bundle.artifact(host), NOW) for host in HOSTS}
         rollout = begin(self.store, made.plan.digest)
         outcomes: dict[str, dict[str, str]] = {"phase-1": {}, "phase-2": {}}
+        steps = {host: point.steps for host, point in made.plan.body.points.items()}
+        self.told = [f"policy {number}", *(f"{host} {one.first}/{one.second}" for host, one in steps.items())]
         hashes: dict[str, str] = {}
         for phase in ("phase-1", "phase-2"):
             for wave in rollout.waves[phase]:
@@ -158,6 +162,7 @@ class Rig:
                         "unchanged",
                     )
                     outcomes[phase][host] = "skipped" if missed else self.step(made, host, phase, hashes, faults)
+                    self.told.append(f"{phase} {host} {outcomes[phase][host]}")
                     self.read_host(made.bundle, host, self.ask(host, verb="info"))
                     self.hold(before, after, inputs.estate)
             if phase == "phase-1":

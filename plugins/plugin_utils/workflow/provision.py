@@ -112,9 +112,11 @@ def slice_for(store: Store, digest: str, workload: str, phase: str) -> dict[str,
     if step == "none":
         return {"do": "nothing", "plan": plan.digest, "step": phase}
     common = {"do": "arm", "base": planned.base, "plan": plan.digest, "step": phase, "warm_up": planned.base == ABSENT}
-    if step == "remove":
+    held = _held(store, plan) if phase == PHASES[1] else None
+    waits = held is not None and point in held.waits
+    if step == "remove" and not waits:
         return {**common, "state": "absent", "policy": None, "warm_up": False, "reset": []}
-    artifact = target_artifact(store, plan, point, phase, _held(store, plan) if phase == PHASES[1] else None)
+    artifact = held.bundle.artifact(point) if held and waits else target_artifact(store, plan, point, phase)
     if artifact is None:
         raise PlanError(
             "E-NO-POINT", f"Plan {plan.digest[:8]} has no rules for {point} in {phase}.", hint="Plan again."
