@@ -17,9 +17,9 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.drift i
     report_of,
     summary,
     write_reports,
+    written_at,
 )
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import load
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan import places
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.store import open_store
 
 
@@ -31,7 +31,7 @@ class ActionModule(EstateAction):
             answers=inventory.registered(arguments["live"]),
             bundle=arguments["bundle"] or "",
             only=inventory.workload_ids(inventory.members(arguments["target"])),
-            places=places(load(arguments["policy"], inventory.hosts)) if arguments["policy"] else None,
+            places=written_at(lambda: load(arguments["policy"], inventory.hosts)) if arguments["policy"] else None,
         )
         judged = drift(open_store(arguments["store"]), request, arguments["at"])
         report = report_of(judged)

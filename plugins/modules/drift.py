@@ -30,8 +30,9 @@ options:
     description: Digest of the bundle that says what is intended. The default is the one provisioned last.
     type: str
   policy:
-    description: Directory of policy documents, so that findings say where a rule is written. Nothing else is taken from
-      it.
+    description:
+      - Directory of policy documents, so that findings say where a rule is written. Nothing else is taken from it, and
+        documents that cannot be read stop nothing.
     type: path
   at:
     description: The moment to judge for, in ISO 8601 with a time zone. The default is now.

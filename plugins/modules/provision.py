@@ -55,6 +55,9 @@ seealso:
   - module: bulkhead.microseg.plan
   - plugin: bulkhead.microseg.segment
     plugin_type: lookup
+notes:
+  - The name C(microseg_rollout) is reserved for the in-memory host that carries the order of a rollout through a
+    playbook. It is no workload, whatever the inventory says.
 extends_documentation_fragment:
   - bulkhead.microseg.estate.store
   - bulkhead.microseg.attributes

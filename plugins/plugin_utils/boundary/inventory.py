@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -151,14 +152,14 @@ def _is_local(variables: Variables) -> bool:
 
 
 def _is_own_address(text: str) -> bool:
-    """An address this machine can bind to is its own."""
+    """Towards an address of its own a machine speaks from that very address. Nothing is sent."""
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((text, 0))
-    except OSError:
+            probe.connect((text, 9))
+            return bool(ipaddress.ip_address(probe.getsockname()[0]) == ipaddress.ip_address(text))
+    except (OSError, ValueError):
         return False
-    return True
 
 
 def _twice(host: InventoryHost, first: str, second: str) -> Finding:

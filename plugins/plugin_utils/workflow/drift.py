@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from ..model.bundle import Bundle
-from ..model.errors import StoreError
+from ..model.errors import MicrosegError, StoreError
 from ..monitoring.ages import with_ages
 from ..monitoring.drift import DriftReport
 from ..monitoring.drift import drift as judge
@@ -22,9 +22,11 @@ from ..monitoring.screens import drift_screen
 from ..orchestration.bundles import load_bundle
 from ..orchestration.planstore import provisioned
 from ..orchestration.store import Store
+from .inputs import Inputs
 from .live import Answer, keep_answers, understand
+from .plan import places
 
-__all__ = ["REPAIR", "DriftRequest", "drift", "drift_screen", "report_of", "summary", "write_reports"]
+__all__ = ["REPAIR", "DriftRequest", "drift", "drift_screen", "report_of", "summary", "write_reports", "written_at"]
 
 #: Points named one by one in a summary.
 MOST = 50
@@ -83,6 +85,14 @@ def _points(bundle: Bundle, only: Collection[str] | None) -> frozenset[str] | No
     if only is None:
         return None
     return frozenset(name for name, entry in bundle.points.items() if entry.workload in only)
+
+
+def written_at(inputs: Callable[[], Inputs]) -> Mapping[str, str]:
+    """Where the rules of a policy are written. One that cannot be read costs the places and nothing else."""
+    try:
+        return places(inputs())
+    except MicrosegError:
+        return {}
 
 
 def report_of(judged: DriftReport) -> Report:
