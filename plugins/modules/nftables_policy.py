@@ -189,6 +189,12 @@ record:
   description: The record of this enforcement point after the act; V(null) once everything was removed.
   type: dict
   returned: success, and failure where it could be read
+ahead:
+  description:
+    - Whether a later step of the same plan was confirmed here before, so that this one has nothing left to do. Steps
+      are ordered by their names.
+  type: bool
+  returned: with O(commit=arm), where it is so
 members_changed:
   description: Addresses added to and removed from membership sets without arming anything.
   type: dict

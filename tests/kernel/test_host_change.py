@@ -215,6 +215,23 @@ def test_the_same_step_again_is_a_resume(host: TestedHost) -> None:
     assert len(host.watchdogs()) == 1
 
 
+def test_a_resumed_rollout_leaves_a_host_alone_that_is_further(host: TestedHost) -> None:
+    first = host.arm(OLD, base="absent", plan="p", step="phase-1")
+    confirm.confirm(host.machine, first["token"])
+    second = host.arm(NEW, base=first["hash"], plan="p", step="phase-2")
+    confirm.confirm(host.machine, second["token"])
+
+    again = host.arm(OLD, base="absent", plan="p", step="phase-1")
+
+    assert again["ahead"]
+    assert not again["changed"]
+    assert again["token"] is None
+    assert again["hash"] == host.hash() == second["hash"]
+    host.nft("flush", "table", "inet", "microseg")
+    with pytest.raises(HostError, match="E-BASE-MOVED"):
+        host.arm(OLD, base="absent", plan="p", step="phase-1")
+
+
 def test_a_resume_replaces_a_dead_watchdog(host: TestedHost) -> None:
     host.arm(OLD, base="absent", timeout=3.0)
     (pid,) = host.watchdogs()

@@ -89,6 +89,8 @@ def _arm(machine: Machine, wish: Wish) -> Dict[str, Any]:
         text = None
     if target == now.hash and _already_confirmed(wish, now):
         return dict(_keep(machine, wish, now), diff=text)
+    if _further(wish, now):
+        return dict(_result(machine, now, changed=False, hash=now.hash), ahead=True, diff=text)
     if now.hash not in (wish.base, target):
         raise HostError(
             BASE_MOVED,
@@ -144,6 +146,14 @@ def _already_confirmed(wish: Wish, now: Now) -> bool:
     if wish.policy is None:
         return False  # a removal also has files to remove, by its confirmation
     return now.confirmed is not None and now.confirmed.policy.text_digest == wish.policy.text_digest
+
+
+def _further(wish: Wish, now: Now) -> bool:
+    """Has a later step of the same plan been confirmed here already? A rollout that is resumed then goes on there."""
+    record = now.record
+    return bool(
+        record["plan"] == wish.plan and (record["step"] or "") > wish.step and record["hash"] == now.hash != ABSENT
+    )
 
 
 def _keep(machine: Machine, wish: Wish, now: Now) -> Dict[str, Any]:
