@@ -47,7 +47,7 @@ def services_of(artifact: Artifact, way: Direction, chance: random.Random) -> li
 
 
 def tries(artifact: Artifact, chance: random.Random) -> list[Try]:
-    """Each pair of addresses and service at most once in either direction: conntrack remembers protocols without ports."""
+    """Each pair of addresses and service once, in one direction only: conntrack remembers protocols without ports."""
     result: dict[tuple[Family, int, int, int], Try] = {}
     for way in DIRECTIONS:
         points = services_of(artifact, way, chance)

@@ -199,8 +199,8 @@ def test_a_visibility_host_that_drops_is_narrower(kernel: Kernel) -> None:
     text = transaction(render(watched, "ab" * 32).payload)
     names = Names(listed(kernel.prefix, text).everything)
     for tamper in (
-        f"replace rule inet microseg {names.handle('i_default', 'accept')} drop",
-        f"delete rule inet microseg {names.handle('i_default', 'accept')}\nchain inet microseg input {{ policy drop; }}",
+        names.filled("replace rule our <rule in i_default: accept> drop"),
+        names.filled("delete rule our <rule in i_default: accept>\nchain our input { policy drop; }"),
     ):
         listing = listed(kernel.prefix, text, tamper)
         found = read(listing.own, listing.everything, watched.own, AT)

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Send real packets past a rendered table and say which arrived. Standard library only; run in a network namespace.
 
-Reads one JSON request: `{"transaction": TEXT, "own": [...], "peers": [...], "packets": [[way, own, peer, protocol, a, b]]}`
-where (a, b) is (0, port), (type, code) or (0, 0); answers with a list of booleans. The table is loaded in a namespace
-`host`; the peers live in another, both behind a bridge in a third. Packets are single raw ones and are looked for on raw
-sockets of the receiver, which see what the filter let through, whatever the protocol.
+Reads one JSON request, `{"transaction": TEXT, "own": [...], "peers": [...], "packets": [...]}`, each packet a list of
+way, own, peer, protocol, a, b, where (a, b) is (0, port), (type, code) or (0, 0); answers with a list of booleans. The
+table is loaded in a namespace `host`; the peers live in another, both behind a bridge in a third. Packets are single
+raw ones and are looked for on raw sockets of the receiver, which see what the filter let through, whatever the
+protocol.
 """
 
 from __future__ import annotations
@@ -87,6 +88,17 @@ class Bed:
             other_mac = macs["peer" if side == "host" else "host"]
             lines.extend(f"neigh replace {one} lladdr {other_mac} nud permanent dev eth0" for one in others)
             run("ip", "-batch", "-", text="\n".join(lines) + "\n")
+
+        self._wait_until_connected(own[0], peers)
+
+    def _wait_until_connected(self, own: str, peers: list[str]) -> None:
+        """A bridge forwards only once it has noticed the carrier of its ports."""
+        peer = next(one for one in peers if (":" in one) == (":" in own))
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if all(tried(self, [["ingress", own, peer, 253, 0, 0], ["egress", own, peer, 253, 0, 0]])):
+                return
+        raise SystemExit("the bed does not carry packets")
 
     def load(self, transaction: str) -> None:
         enter(self.sides["host"])

@@ -3,8 +3,8 @@
 """Real sessions past rendered tables, in the bed of `packets`. Standard library only; run in a network namespace.
 
 Reads `{"own": [...], "peers": [...], "steps": [[WORD, ...], ...]}` and answers with what each step found:
-`load TEXT` · `forget` (delete what conntrack knows on the host) · `connect FROM-SIDE ADDRESS PORT [PATIENCE]` (ok, refused,
-unreachable or silence) · `open NAME FROM-SIDE ADDRESS PORT` · `talk NAME` (does a line get there and back?) ·
+`load TEXT` · `forget` (delete what conntrack knows on the host) · `connect FROM-SIDE ADDRESS PORT [PATIENCE]` (ok,
+refused, unreachable or silence) · `open NAME FROM-SIDE ADDRESS PORT` · `talk NAME` (does a line get there and back?) ·
 `echo FROM-SIDE ADDRESS PORT` (UDP).
 """
 

@@ -40,6 +40,17 @@ class Outcome(NamedTuple):
     doubts: tuple[tuple[Rule, Intervals], ...]
 
 
+class Spread(NamedTuple):
+    """The outcome of a map of chains, the services it holds, and which chain gets which of them."""
+
+    accept: Intervals
+    drop: Intervals
+    fall: Intervals
+    doubts: tuple[tuple[Rule, Intervals], ...]
+    handled: Intervals
+    targets: tuple[tuple[Chain, Intervals], ...]
+
+
 @dataclass
 class Machine:
     """Executes the chains of one program for one kind of packet, remembering what it has done."""
@@ -47,6 +58,7 @@ class Machine:
     kind: Kind
     _done: dict[tuple[int, Intervals, int, int], Outcome] = field(default_factory=dict)
     _split: dict[tuple[int, Intervals], list[Found]] = field(default_factory=dict)
+    _spreads: dict[tuple[int, Intervals], Spread | None] = field(default_factory=dict)
 
     def chain(self, chain: Chain, services: Intervals, own: int, peer: int) -> Outcome:
         key = (id(chain), services, own & chain.own_bits, peer & chain.peer_bits)
@@ -85,6 +97,15 @@ class Machine:
             found = self.match(rule, going, own, peer)
             if not found.maybe:
                 continue
+            if found.surely == found.maybe and len(rule.verdicts) > 2:
+                spread = self._spread(rule, found.maybe, own, peer)
+                if spread is not None:
+                    accept.extend(spread.accept)
+                    drop.extend(spread.drop)
+                    fall.extend(spread.fall)
+                    doubts.extend(spread.doubts)
+                    going = subtraction(going, spread.handled)
+                    continue
             unsure = subtraction(found.maybe, found.surely)
             if unsure:
                 doubts.append((rule, unsure))
@@ -122,6 +143,51 @@ class Machine:
                 break
         fall.extend(going)
         return Outcome(normalised(accept), normalised(drop), normalised(fall), tuple(doubts))
+
+    def _spread(self, rule: Rule, services: Intervals, own: int, peer: int) -> Spread | None:
+        """The outcome of a map that sends services to chains; None where a rule needs the long way.
+
+        Most chains do not look at the sets an address is in, and end for it as they end for an address in no set. Only
+        the others are asked again.
+        """
+        key = (id(rule), services)
+        if key not in self._spreads:
+            self._spreads[key] = self._spread_of_no_set(rule, services)
+        plain = self._spreads[key]
+        if plain is None:
+            return None
+        asked = [
+            (part, self.chain(chain, part, own, peer))
+            for chain, part in plain.targets
+            if own & chain.own_bits or peer & chain.peer_bits
+        ]
+        if not asked:
+            return plain
+        gone = normalised(pair for part, _outcome in asked for pair in part)
+        return plain._replace(
+            accept=normalised((*subtraction(plain.accept, gone), *(pair for _p, one in asked for pair in one.accept))),
+            drop=normalised((*subtraction(plain.drop, gone), *(pair for _p, one in asked for pair in one.drop))),
+            fall=normalised((*subtraction(plain.fall, gone), *(pair for _p, one in asked for pair in one.fall))),
+            doubts=(*plain.doubts, *(doubt for _p, one in asked for doubt in one.doubts)),
+        )
+
+    def _spread_of_no_set(self, rule: Rule, services: Intervals) -> Spread | None:
+        if any(when.own or when.peer or verdict.kind != "goto" for when, verdict in rule.verdicts):
+            return None
+        parts = self._parts(rule, services, 0, 0)
+        if any(part.surely != part.maybe for part in parts):
+            return None
+        pairs = zip(rule.verdicts, parts, strict=True)
+        targets = [(rule.targets[verdict.target], part.surely) for (_when, verdict), part in pairs if part.surely]
+        outcomes = [self.chain(chain, part, 0, 0) for chain, part in targets]
+        return Spread(
+            normalised(pair for one in outcomes for pair in one.accept),
+            normalised(pair for one in outcomes for pair in one.drop),
+            normalised(pair for one in outcomes for pair in one.fall),
+            tuple(doubt for one in outcomes for doubt in one.doubts),
+            normalised(pair for _chain, part in targets for pair in part),
+            tuple(targets),
+        )
 
     def _parts(self, rule: Rule, services: Intervals, own: int, peer: int) -> list[Found]:
         """What each verdict of a rule takes. A map by service alone is split once, whatever the addresses."""

@@ -74,6 +74,7 @@ class Program:
     own_sets: list[Intervals] = field(default_factory=list)
     peer_sets: list[Intervals] = field(default_factory=list)
     _bits: dict[tuple[bool, Intervals], int] = field(default_factory=dict)
+    unfinished: set[tuple[str, str, str]] = field(default_factory=set)
     named: dict[tuple[str, str, str, str], Condition] = field(default_factory=dict)
 
     def bit(self, own: bool, addresses: Intervals) -> int:
@@ -113,21 +114,28 @@ def compile_program(tables: Iterable[LiveTable], situation: Situation) -> Progra
 def _chain(program: Program, table: LiveTable, name: str) -> Chain:
     key = (table.family, table.name, name)
     if key in program.chains:
+        if key in program.unfinished:
+            raise Unmodelled  # a loop, which no kernel takes
         return program.chains[key]
+    program.unfinished.add(key)
     live = table.chains.get(name) or LiveChain(table.family, table.name, name)
     chain = program.chains[key] = Chain(live)
     for live_rule in live.rules:
         rule = _rule(program, table, live_rule)
         if rule.guard.never:
             continue
-        for _when, verdict in rule.verdicts:
-            if verdict.kind in ("jump", "goto"):
-                target = rule.targets[verdict.target] = _chain(program, table, verdict.target)
-                rule.own_bits |= target.own_bits
-                rule.peer_bits |= target.peer_bits
+        try:
+            for _when, verdict in rule.verdicts:
+                if verdict.kind in ("jump", "goto"):
+                    target = rule.targets[verdict.target] = _chain(program, table, verdict.target)
+                    rule.own_bits |= target.own_bits
+                    rule.peer_bits |= target.peer_bits
+        except Unmodelled:
+            rule = Rule(live_rule, PERHAPS, verdicts=((ALWAYS, Verdict("doubt")),))
         chain.own_bits |= rule.own_bits
         chain.peer_bits |= rule.peer_bits
         chain.rules.append(rule)
+    program.unfinished.discard(key)
     return chain
 
 
@@ -287,7 +295,7 @@ def _grouped(program: Program, entries: Iterable[tuple[Part, str]]) -> list[tupl
 
 
 def _verdict(action: Any) -> tuple[str, Verdict]:
-    kind, body = next(iter(action.items()))
+    [(kind, body)] = action.items()
     if kind in ("jump", "goto"):
         return f"{kind} {body['target']}", Verdict(kind, str(body["target"]))
     if kind in ("accept", "drop", "return", "continue"):

@@ -46,12 +46,13 @@ def read(
     addresses: Mapping[Family, Intervals],
     at: datetime,
 ) -> Reading:
-    """`own`: `nft -j list table inet microseg`, None where there is no such table. `everything`: `nft -j list ruleset`,
-    of which our table is left out; None where nobody else has rules. `addresses`: the local addresses the forms cover.
+    """`own`: `nft -j list table inet microseg`, None where it was not listed. `everything`: `nft -j list ruleset`, None
+    where nobody else has rules; our table is taken from it only without `own`. `addresses`: the local addresses the
+    forms cover.
 
     Never raises for rules it does not understand.
     """
-    ours = [table for table in tables(own) if table.ours]
+    ours = [table for table in tables(everything if own is None else own) if table.ours]
     others = [table for table in tables(everything) if not table.ours]
     own_form, live = _form(ours, addresses, at)
     if not _matters(others):

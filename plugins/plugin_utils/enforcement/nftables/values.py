@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import calendar
 import socket
+import struct
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ...model.intervals import Interval, Intervals, subtraction
@@ -99,15 +101,26 @@ def interval(value: Any, parse: Parser, domain: Interval, bits: int) -> Interval
 
 
 def intervals(right: Any, sets: Sets, parse: Parser, domain: Interval, bits: int) -> list[Interval]:
-    """Not normalised. Long lists of plain values, the usual content of big sets, take the short way."""
-    result: list[Interval] = []
-    for element in elements(right, sets):
-        if element.__class__ is str and element != "*":
-            found = parse(element)
-            result.append((found, found))
-        else:
-            result.append(interval(element, parse, domain, bits))
-    return result
+    """Not normalised. Long lists of plain addresses, the usual content of big sets, take the short way."""
+    found = elements(right, sets)
+    if parse is address4 or parse is address6:
+        plain = _plain_addresses(found, bits)
+        if plain is not None:
+            return [(one, one) for one in plain]
+    return [interval(element, parse, domain, bits) for element in found]
+
+
+def _plain_addresses(found: list[Any], bits: int) -> list[int] | None:
+    """All of them at once; None if any is more than one address written out."""
+    family = socket.AF_INET if bits == 32 else socket.AF_INET6
+    try:
+        packed = b"".join(map(partial(socket.inet_pton, family), found))
+    except (OSError, TypeError):
+        return None
+    if bits == 32:
+        return list(struct.unpack(f"!{len(found)}I", packed))
+    halves = struct.unpack(f"!{2 * len(found)}Q", packed)
+    return [high << 64 | low for high, low in zip(halves[::2], halves[1::2], strict=True)]
 
 
 def bit_values(right: Any, sets: Sets, parse: Parser) -> list[int]:
