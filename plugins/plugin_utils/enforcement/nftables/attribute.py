@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 from ...model.intervals import Intervals, contains
 from ..driver import Decision, Packet
-from .evaluate import Machine
 from .listing import LiveRule
+from .machine import Machine
 from .program import Chain, Rule
 from .read import Live
 from .text import rule_text

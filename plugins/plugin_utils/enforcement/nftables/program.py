@@ -56,12 +56,16 @@ class Rule:
 
 @dataclass(slots=True)
 class Chain:
-    """`own_bits` and `peer_bits` are the address sets that this chain and all chains it leads to look at."""
+    """`own_bits` and `peer_bits` are the address sets that this chain and all chains it leads to look at.
+
+    `same_for_all`: so many rules at its head look at no address.
+    """
 
     live: LiveChain
     rules: list[Rule] = field(default_factory=list)
     own_bits: int = 0
     peer_bits: int = 0
+    same_for_all: int = 0
 
 
 @dataclass
@@ -135,6 +139,8 @@ def _chain(program: Program, table: LiveTable, name: str) -> Chain:
         chain.own_bits |= rule.own_bits
         chain.peer_bits |= rule.peer_bits
         chain.rules.append(rule)
+        if not chain.own_bits and not chain.peer_bits:
+            chain.same_for_all = len(chain.rules)
     program.unfinished.discard(key)
     return chain
 
