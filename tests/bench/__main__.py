@@ -9,6 +9,7 @@ Exit code 0 unless a measurement could not run. Slowness is a figure, not a fail
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -16,11 +17,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import engine  # noqa: F401  importing registers the measurements
 from .machine import ROOT, describe
-from .measuring import MEASUREMENTS, CouldNotRun, LeftOut
+from .measuring import MEASUREMENTS, CouldNotRun, LeftOut, Measurement
 from .table import page, text
 
+#: Importing them registers their measurements. `hosts` is first: what it imports must come before the collection.
+MODULES = ("hosts", "peer", "engine")
+#: In the order they are run and shown.
+SHOWN = ("engine", "hosts", "peer")
 RESULTS = ROOT / ".cache" / "bench.jsonl"
 PAGE = ROOT / "docs" / "performance.md"
 #: Seconds after which a measurement is given up. Generous: a slow machine is no reason to fail.
@@ -34,12 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small inputs, and only what needs nothing but Python")
     parser.add_argument("--list", action="store_true", help="say what there is to measure")
     parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md from this run")
-    parser.add_argument("--alone", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", metavar="MODULE:NAME", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.alone:
-        return _alone(given.alone, given.quick)
+        return _alone(*given.alone.split(":"), given.quick)
+    everything = _all()
     if given.list:
-        for one in MEASUREMENTS.values():
+        for one in everything:
             print(f"{one.name:18} {one.says}")
         return 0
     for name in given.names:
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"there is no measurement {name}; see --list")
     if given.write_docs and (given.names or given.quick):
         parser.error("--write-docs goes with all measurements in full size")
-    names = given.names or [one.name for one in MEASUREMENTS.values() if one.pure or not given.quick]
+    names = given.names or [one.name for one in everything if one.pure or not given.quick]
     results = [{"kind": "machine", "quick": given.quick, **describe()}]
     given.json.parent.mkdir(parents=True, exist_ok=True)
     with given.json.open("w", encoding="utf-8") as file:
@@ -66,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measured(name: str, quick: bool = False) -> Iterator[dict[str, Any]]:
     """Run one measurement in a new process; what it prints is its results."""
-    command = [sys.executable, "-m", "tests.bench", "--alone", name, *(["--quick"] if quick else [])]
+    what = f"{MEASUREMENTS[name].module}:{name}"
+    command = [sys.executable, "-m", "tests.bench", "--alone", what, *(["--quick"] if quick else [])]
     try:
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
@@ -79,7 +85,14 @@ def measured(name: str, quick: bool = False) -> Iterator[dict[str, Any]]:
         yield _unable(name, "could-not-run", last)
 
 
-def _alone(name: str, quick: bool) -> int:
+def _all() -> list[Measurement]:
+    for module in MODULES:
+        importlib.import_module(f".{module}", __package__)
+    return sorted(MEASUREMENTS.values(), key=lambda one: SHOWN.index(one.module.rpartition(".")[2]))
+
+
+def _alone(module: str, name: str, quick: bool) -> int:
+    importlib.import_module(module)
     try:
         for figure in MEASUREMENTS[name].run(quick):
             print(json.dumps({"kind": "figure", "measurement": name, **figure.to_dict()}), flush=True)

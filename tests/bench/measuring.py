@@ -45,11 +45,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """`run(quick)` yields figures. `pure` needs nothing but Python, and has a quick form for tests."""
+    """`run(quick)` yields figures. `pure` needs nothing but Python, and has a quick form for tests.
+
+    `module` is what a process must import to run it, and `says` one line about what it measures.
+    """
 
     name: str
     run: Callable[[bool], Figures]
     pure: bool
+    module: str
     says: str
 
 
@@ -65,11 +69,12 @@ MEASUREMENTS: dict[str, Measurement] = {}
 
 
 def measurement(name: str, *, pure: bool) -> Callable[[Callable[[bool], Figures]], Callable[[bool], Figures]]:
-    """Register a function; the first line of its docstring says what it measures."""
+    """Register a function; the first line of its docstring says what it measures. A partial is its function."""
 
     def register(function: Callable[[bool], Figures]) -> Callable[[bool], Figures]:
-        says = (function.__doc__ or "").strip().splitlines()[0]
-        MEASUREMENTS[name] = Measurement(name, function, pure, says)
+        whole = getattr(function, "func", function)
+        says = (whole.__doc__ or "").strip().splitlines()[0]
+        MEASUREMENTS[name] = Measurement(name, function, pure, whole.__module__, says)
         return function
 
     return register

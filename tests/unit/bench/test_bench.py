@@ -69,8 +69,8 @@ def test_a_peer_that_is_not_there_is_left_out_without_failing(monkeypatch, tmp_p
         raise LeftOut("not installed")
         yield
 
-    monkeypatch.setitem(MEASUREMENTS, "plan", Measurement("plan", run, True, ""))
-    assert bench.main(["--alone", "plan"]) == 0
+    monkeypatch.setitem(MEASUREMENTS, "plan", Measurement("plan", run, True, "tests.bench.engine", ""))
+    assert bench.main(["--alone", "tests.bench.engine:plan"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "left-out"
 
 
