@@ -110,9 +110,10 @@ def explain(
 
 @app.command()
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="A", help="Policy directory before the change.")],
-    after: Annotated[Path, typer.Argument(metavar="B", help="Policy directory after the change.")],
+    before: Annotated[str, typer.Argument(metavar="A", help="Policy directory or bundle before the change.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Policy directory or bundle after the change.")],
     stage: StageOption = "active",
+    store: StoreOption = STORE,
     inventory: InventoryOption = None,
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
@@ -120,10 +121,10 @@ def diff(
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
-    """Say which packets two policies treat differently; without -i over every label combination."""
+    """Say which packets two policies (or bundles) treat differently; without -i over every label combination."""
     from . import policy_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, at=at)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, at=at, store=store)
     raise typer.Exit(job.run(lambda: policy_verbs.diff(job, before, after, stage)))
 
 

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..model.errors import PolicyError
 from .job import FINDINGS, OK, Answer, Job
 from .screen import ROWS, Screen, plural, shortened
 
 if TYPE_CHECKING:
+    from ..model.bundle import Bundle
     from ..workflow.check import CheckReport
     from .options import Stage
 
@@ -149,17 +152,45 @@ def _after_explain(job: Job, data: dict[str, Any]) -> str:
     return job.command("reach", "--to", data["to"])
 
 
-def diff(job: Job, before: Path, after: Path, stage: Stage) -> Answer:
-    """With an inventory the packets of its workloads, without one those of every label combination."""
+def diff(job: Job, before: str, after: str, stage: Stage) -> Answer:
+    """Two policy directories: with an inventory the packets of its workloads, without one those of every label
+    combination. Two bundles: what was compiled."""
     from ..workflow.diff import diff as run
+    from ..workflow.diff import diff_bundles
 
     moment = job.moment()
-    hosts = job.inventory().hosts if job.inventories else None
-    data = run(before, after, hosts, stage=stage, at=moment).to_dict()
+    if Path(before).is_dir() and Path(after).is_dir():
+        hosts = job.inventory().hosts if job.inventories else None
+        report = run(Path(before), Path(after), hosts, stage=stage, at=moment)
+    else:
+        old, new = (_bundle(job, text, stage) for text in (before, after))
+        report = diff_bundles(old, new, moment or datetime.now(UTC))
+    data = report.to_dict()
     return Answer(data, lambda: _diff_screen(job, before, after, data))
 
 
-def _diff_screen(job: Job, before: Path, after: Path, data: dict[str, Any]) -> str:
+def _bundle(job: Job, text: str, stage: Stage) -> Bundle:
+    """A bundle of the store, or a policy directory compiled for the inventory."""
+    from ..workflow.compile import compile_bundle
+    from ..workflow.diff import bundle_named
+    from ..workflow.inputs import load
+    from ..workflow.store import open_store
+
+    if Path(text).is_dir():
+        if not job.inventories:
+            raise PolicyError("E-DIFF", f"{text} is a policy directory and the other side a bundle.", hint="Give -i.")
+        return compile_bundle(load(Path(text), job.inventory().hosts, job.moment()), stage)
+    bundle = bundle_named(open_store(job.store), text) if job.store.is_dir() else None
+    if bundle is None:
+        raise PolicyError(
+            "E-DIFF",
+            f"{text!r} is neither a directory nor a bundle of {job.store}.",
+            hint="Name a policy directory, the beginning of a bundle digest, or the word provisioned.",
+        )
+    return bundle
+
+
+def _diff_screen(job: Job, before: str, after: str, data: dict[str, Any]) -> str:
     screen = Screen()
     changes = len(data["newly_allowed"]) + len(data["newly_denied"])
     screen.line(f"DIFF  {before} -> {after}  judged by {data['basis']}", "" if changes else "NO CHANGE FOR PACKETS")
@@ -177,5 +208,6 @@ def _diff_screen(job: Job, before: Path, after: Path, data: dict[str, Any]) -> s
     for key, word in (("workloads_only_before", "gone"), ("workloads_only_after", "new")):
         if data[key]:
             screen.line(f"{word} workloads: {shortened(', '.join(data[key]), 80)}")
-    screen.next(job.command("check", "-p", str(after)))
+    if Path(after).is_dir():
+        screen.next(job.command("check", "-p", after))
     return screen.text()

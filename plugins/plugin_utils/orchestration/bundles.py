@@ -10,6 +10,7 @@ of the manifest, the manifest holds the digest of every section: whatever is rea
 
 from __future__ import annotations
 
+import glob
 import json
 import zlib
 from collections.abc import Mapping
@@ -52,6 +53,12 @@ def load_bundle(store: Store, digest: str) -> Bundle:
     """Raises StoreError: E-STORE-MISSING, E-STORE-DAMAGED, E-STORE-FORMAT."""
     with _Packed(store, digest) as packed:
         return Bundle.from_dict(joined(packed.listing, packed.section))
+
+
+def whole_bundle_digest(store: Store, beginning: str) -> str:
+    """The only bundle of the store whose digest begins so (six characters or more); "" where there is none."""
+    found = [path.name for path in (store.path / "bundles").glob(f"{glob.escape(beginning)}*") if len(path.name) == 64]
+    return found[0] if len(beginning) >= 6 and len(found) == 1 else ""
 
 
 def load_artifact(store: Store, digest: str, point: str) -> Artifact:

@@ -5,20 +5,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..model.addresses import cidrs
+from ..model import services as line
+from ..model.addresses import FAMILIES, FAMILY_NAMES, cidrs
+from ..model.bundle import Bundle
+from ..model.forms import of_artifact
 from ..model.intervals import Intervals, normalised, union
 from ..model.lifting import Lifter
+from ..model.live import allow_everything
 from ..model.policy import Policy
+from ..orchestration.bundles import load_bundle, whole_bundle_digest
+from ..orchestration.pairs import Pairs, PointForms
+from ..orchestration.planstore import provisioned
+from ..orchestration.statements import Statement, statements
+from ..orchestration.store import Store
 from ..policy.bundling import workload_entries
 from ..policy.combinations import combinations, selectors_of, synthetic_estate
 from ..policy.compile import Stage, compile_policy
 from ..policy.decide import Decider, End
-from ..policy.difference import PolicyDifference, compare_policies
+from ..policy.difference import ChangedBox, PolicyDifference, compare_policies
 from ..policy.documents import load as load_documents
 from ..policy.ends import Group
 from ..policy.resolve import resolve
@@ -67,6 +77,53 @@ def diff(
         tuple(sorted(set(old.estate.workloads) - set(new.estate.workloads))),
         tuple(sorted(set(new.estate.workloads) - set(old.estate.workloads))),
     )
+
+
+def diff_bundles(before: Bundle, after: Bundle, at: datetime) -> DiffReport:
+    """What two bundles let through, end to end, by the modes they were compiled with."""
+    workloads = {**before.workloads, **after.workloads}
+    lifter = Lifter(workloads)
+    forms = [_point_forms(name, before, after, at) for name in sorted({*before.points, *after.points})]
+    found = statements(Pairs(workloads, forms, lifter).changes(), workloads, lifter)
+    boxes: dict[str, list[ChangedBox]] = {"allowed": [], "denied": []}
+    for one in found:
+        if one.verdict in boxes:
+            boxes[one.verdict].extend(_changed_boxes(one))
+    return DiffReport(
+        PolicyDifference(tuple(boxes["allowed"]), tuple(boxes["denied"])),
+        "bundles",
+        tuple(sorted(set(before.workloads) - set(after.workloads))),
+        tuple(sorted(set(after.workloads) - set(before.workloads))),
+    )
+
+
+def _point_forms(name: str, before: Bundle, after: Bundle, at: datetime) -> PointForms:
+    """A point that only one of them has is unenforced in the other."""
+    entry = (after if name in after.points else before).points[name]
+    old, new = (
+        of_artifact(bundle.artifact(name), at, entry.own) if name in bundle.points else allow_everything(entry.own)
+        for bundle in (before, after)
+    )
+    return PointForms(name, entry.workload, old, new)
+
+
+def _changed_boxes(one: Statement) -> Iterator[ChangedBox]:
+    witness = one.witness
+    ends = (witness.consumer or witness.consumer_address, witness.provider or witness.provider_address)
+    for family in FAMILIES:
+        if FAMILY_NAMES[family] in one.families:
+            services = line.parse_all(one.services)
+            yield ChangedBox(
+                family, one.consumers.words, one.providers.words, services, one.pairs, (*ends, witness.service)
+            )
+
+
+def bundle_named(store: Store, text: str) -> Bundle | None:
+    """A bundle by the beginning of its digest, or the word provisioned; None where the store has no such bundle."""
+    if text == "provisioned":
+        return provisioned(store)
+    digest = whole_bundle_digest(store, text)
+    return load_bundle(store, digest) if digest else None
 
 
 def _in_labels(groups: list[Group], lifter: Lifter) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import selectors
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PolicyError
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PolicyError, Rejected
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import subtraction
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.combinations import combinations
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.difference import compare_policies
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.reach import Reach
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.diff import diff
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile import compile_bundle
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.diff import diff, diff_bundles
 
 from ...semantics.fixtures import NOW, inputs_of, inventory_host
 from ...support.policies import World, random_world
@@ -161,3 +162,19 @@ def test_too_many_combinations_are_refused_with_a_way_out() -> None:
         combinations(many)
     assert refused.value.code == "E-TOO-MANY-CLASSES"
     assert "-i" in refused.value.hint
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_bundles_differ_where_their_policies_do(seed: int) -> None:
+    before, after = (inputs_of(world.documents, world.hosts) for world in pair_of_versions(seed))
+    try:
+        bundles = compile_bundle(before), compile_bundle(after)
+    except Rejected as ambiguous:
+        pytest.skip(f"optional: {ambiguous.code}")
+    found = diff_bundles(*bundles, NOW).difference
+    expected = compare_policies(
+        Decider(before.active, NOW), Decider(after.active, NOW), lambda _groups: "-", lambda end: end.name
+    )
+    assert bool(found.newly_allowed) == bool(expected.newly_allowed)
+    assert bool(found.newly_denied) == bool(expected.newly_denied)
+    assert diff_bundles(bundles[0], bundles[0], NOW).difference.empty
