@@ -16,6 +16,7 @@ from typing import Any
 
 from ...model import services as line
 from ...model.addresses import FAMILIES, WHOLE_FAMILY, Family
+from ...model.allocation import allocating
 from ...model.estate import DIRECTIONS, Direction
 from ...model.forms import Cell, Form, Slice, build_slices
 from ...model.intervals import EMPTY, Intervals, intersection, subtraction, union
@@ -52,13 +53,14 @@ def read(
 
     Never raises for rules it does not understand.
     """
-    ours = [table for table in tables(everything if own is None else own) if table.ours]
-    others = [table for table in tables(everything) if not table.ours]
-    own_form, live = _form(ours, addresses, at)
-    if not _matters(others):
-        return Reading(own_form, own_form, live)
-    form, live = _form([*ours, *others], addresses, at)
-    return Reading(own_form, form, live)
+    with allocating():
+        ours = [table for table in tables(everything if own is None else own) if table.ours]
+        others = [table for table in tables(everything) if not table.ours]
+        own_form, live = _form(ours, addresses, at)
+        if not _matters(others):
+            return Reading(own_form, own_form, live)
+        form, live = _form([*ours, *others], addresses, at)
+        return Reading(own_form, form, live)
 
 
 def _matters(others: Iterable[LiveTable]) -> bool:
