@@ -45,7 +45,6 @@ class Lifter:
         self._names = sorted(workloads)
         self._bit = {name: 1 << index for index, name in enumerate(self._names)}
         self._labels = {name: dict(workloads[name].labels) for name in self._names}
-        self._everybody = (1 << len(self._names)) - 1
         self._having: dict[tuple[str, str], int] = {}
         for name, labels in self._labels.items():
             for pair in labels.items():
@@ -64,7 +63,12 @@ class Lifter:
         self._held = held
         self._sorted = {key: sorted(numbers) for key, numbers in held.items()}
         self._inhabited: dict[tuple[str, int], Intervals] = {}
-        self._words: dict[frozenset[str], str] = {}
+        self._present: dict[tuple[str, int], int] = {}
+        for place, numbers in held.items():
+            for names in numbers.values():
+                for name in names:
+                    self._present[place] = self._present.get(place, 0) | self._bit[name]
+        self._words: dict[tuple[frozenset[str], int], str] = {}
 
     def inhabited(self, zone: str, family: Family) -> Intervals:
         """All addresses of workloads."""
@@ -93,7 +97,7 @@ class Lifter:
         if addresses == WHOLE_FAMILY[family]:
             return ANY
         parts = self.parts(zone, family, addresses)
-        terms = [self.words(parts.whole)] if parts.whole else []
+        terms = [self.words(parts.whole, zone, family)] if parts.whole else []
         terms += [f"{name} at {show(family, number)}" for name, number in parts.single]
         if parts.outside:
             terms.append(self.outside(zone, family, parts.outside))
@@ -118,27 +122,28 @@ class Lifter:
         note = f" {OUTSIDE}" if tuple(blocks) != addresses else ""
         return ",".join(texts[:MOST_NAMES]) + more + note
 
-    def words(self, names: frozenset[str]) -> str:
-        """The labels that choose exactly these workloads of the estate."""
-        if names not in self._words:
-            self._words[names] = self._find(names)
-        return self._words[names]
+    def words(self, names: frozenset[str], zone: str, family: Family) -> str:
+        """The labels that choose exactly these among the workloads with an address of the zone and family."""
+        among = self._present.get((zone, family), 0)
+        key = (names, among)
+        if key not in self._words:
+            self._words[key] = self._find(names, among)
+        return self._words[key]
 
-    def _find(self, names: frozenset[str]) -> str:
+    def _find(self, names: frozenset[str], among: int) -> str:
         target = sum(self._bit[name] for name in names)
-        if target == self._everybody:
-            return EVERYBODY
         if len(names) == 1:
-            labels = self._conjunction(target, names, 0)
-            return labels or next(iter(names))
+            return self._conjunction(target, names, among, 0) or next(iter(names))
+        if target == among:
+            return EVERYBODY
         return (
-            self._conjunction(target, names, 0)
-            or self._union(target, names)
-            or self._conjunction(target, names, min(MOST_EXCEPTIONS, len(names) // 2))
+            self._conjunction(target, names, among, 0)
+            or self._union(target, names, among)
+            or self._conjunction(target, names, among, min(MOST_EXCEPTIONS, len(names) // 2))
             or _listed(sorted(names))
         )
 
-    def _conjunction(self, target: int, names: Iterable[str], exceptions: int) -> str:
+    def _conjunction(self, target: int, names: Iterable[str], among: int, exceptions: int) -> str:
         """Greedy: always the requirement that excludes most of the others; "" where none fits."""
         values: dict[str, set[str]] = {}
         shared: set[str] | None = None
@@ -151,16 +156,16 @@ class Lifter:
         for key in sorted(shared or ()):
             mask = 0
             for value in values[key]:
-                mask |= self._having[key, value]
+                mask |= self._having[key, value] & among
             choices.append((len(values[key]), _requirement(key, values[key]), mask))
             others = self._values[key] - values[key]
             if 0 < len(others) < len(values[key]):
-                without = self._everybody
+                without = among
                 for value in others:
                     without &= ~self._having[key, value]
                 choices.append((len(others), _requirement(key, others, excluded=True), without))
         chosen: list[tuple[int, str, int]] = []
-        cover = self._everybody
+        cover = among
         while cover != target and choices:
             best = min(choices, key=lambda choice: ((cover & choice[2]).bit_count(), choice[0], choice[1]))
             if cover & best[2] == cover:
@@ -172,7 +177,7 @@ class Lifter:
         if extra.bit_count() > exceptions or not chosen:
             return ""
         for choice in list(chosen):  # an early choice may have become needless
-            rest = self._everybody
+            rest = among
             for other in chosen:
                 if other is not choice:
                     rest &= other[2]
@@ -182,7 +187,7 @@ class Lifter:
         left_out = [name for name in self._names if extra & self._bit[name]] if extra else []
         return f"{text} except {','.join(left_out)}" if left_out else text
 
-    def _union(self, target: int, names: Iterable[str]) -> str:
+    def _union(self, target: int, names: Iterable[str], among: int) -> str:
         """Few conjunctions that together cover exactly the target; "" where that takes too many."""
         kinds = sorted({tuple(sorted(self._labels[name].items())) for name in names})
         candidates: dict[tuple[tuple[str, str], ...], int] = {}
@@ -190,7 +195,7 @@ class Lifter:
             for length in (1, 2, 3):
                 for pairs in combinations(kind, length):
                     if pairs not in candidates:
-                        mask = self._everybody
+                        mask = among
                         for pair in pairs:
                             mask &= self._having[pair]
                         candidates[pairs] = mask

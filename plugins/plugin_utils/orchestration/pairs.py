@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from ..model import services as line
@@ -20,7 +21,7 @@ from ..model.addresses import WHOLE_FAMILY, Family
 from ..model.bundle import WorkloadEntry
 from ..model.estate import Direction
 from ..model.forms import Cell, Form
-from ..model.intervals import EMPTY, Intervals, intersection, subtraction, union
+from ..model.intervals import EMPTY, Intervals, intersection, size, subtraction, union
 from ..model.lifting import Lifter, class_text
 
 Verdict = Literal["allowed", "denied", "unknown"]
@@ -39,7 +40,7 @@ class PointForms:
     after: Form
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Addresses of one class, zone and family that get equal answers from everybody and give equal answers.
 
@@ -53,23 +54,31 @@ class Group:
     members: tuple[tuple[str, int], ...]
     outside: Intervals = EMPTY
 
-    @property
+    @cached_property
     def number(self) -> int:
         return self.members[0][1] if self.members else self.outside[0][0]
 
-    @property
+    @cached_property
     def workloads(self) -> frozenset[str]:
         return frozenset(name for name, _number in self.members)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The services whose verdict between two groups becomes `verdict` (unknown: it was or stays unknown)."""
+    """The services whose verdict between two groups becomes `verdict` (unknown: it was or stays unknown).
+
+    `before` and `after` are answers of `Pairs.value`. `was_open`: everything was allowed before and most is denied
+    after, as when a default of denial begins; such a pair is a change also where rules allow all of it (then without
+    `services`).
+    """
 
     verdict: Verdict
     consumers: Group
     providers: Group
     services: Intervals
+    before: int
+    after: int
+    was_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,9 @@ class Pairs:
         self._values: list[tuple[Intervals, Intervals]] = []
         self._both: dict[tuple[int, int], int] = {}
         self._compared: dict[tuple[int, int], tuple[Intervals, Intervals, Intervals]] = {}
+        self._tables: dict[tuple[int, Direction, When], tuple[tuple[list[int], list[int]], ...]] = {}
+        self._groups: list[Group] = []  # keeps them alive, since tables go by identity
+        self._defaults: set[tuple[int, int]] = set()
         self._sides: dict[tuple[str, Family, int, Direction], _Side] = {}
         self._beyond: dict[tuple[str, Family, tuple[int, ...]], tuple[Group, ...]] = {}
         self._outsiders: dict[tuple[str, Family, Intervals], Group] = {}
@@ -110,7 +122,7 @@ class Pairs:
     # -- what changes -----------------------------------------------------------------------------------------------
 
     def changes(self) -> Iterator[Change]:
-        """Every pair of groups with a change, estate addresses and addresses of nobody.
+        """Every pair of groups with a change, estate addresses and addresses of nobody; see `Change.was_open`.
 
         A group is also paired with itself, be it a single workload: what its rules say about its own class does not
         depend on how many members the class has.
@@ -135,15 +147,26 @@ class Pairs:
 
     def _change(self, consumer: Group, provider: Group) -> Iterator[Change]:
         before, after = self._answer(consumer, provider, "before"), self._answer(consumer, provider, "after")
+        everything = before == self._nothing[consumer.family]
         if before == after:
+            if everything:
+                yield Change("denied", consumer, provider, EMPTY, before, after, was_open=True)
             return
         if (before, after) not in self._compared:
-            self._compared[before, after] = _compare(self._values[before], self._values[after])
+            found = _compare(self._values[before], self._values[after])
+            self._compared[before, after] = found
+            if 2 * size(found[0]) > size(line.UNIVERSE[consumer.family]):
+                self._defaults.add((before, after))
+        opened = everything and (before, after) in self._defaults
         for verdict, services in zip(VERDICTS, self._compared[before, after], strict=True):
             if services:
-                yield Change(verdict, consumer, provider, services)
+                yield Change(verdict, consumer, provider, services, before, after, opened and verdict == "denied")
 
     # -- one pair ---------------------------------------------------------------------------------------------------
+
+    def value(self, answer: int) -> tuple[Intervals, Intervals]:
+        """(allowed, unknown) of an answer."""
+        return self._values[answer]
 
     def services(self, consumer: Group, provider: Group, when: When) -> tuple[Intervals, Intervals]:
         """(allowed, unknown) end to end."""
@@ -162,10 +185,15 @@ class Pairs:
         return self._and(egress, ingress)
 
     def _one(self, group: Group, direction: Direction, peer: int, when: When) -> int:
+        key = (id(group), direction, when)
+        if key not in self._tables:
+            side = self._side(group, direction)
+            used = side.before if when == "before" else side.after
+            self._tables[key] = tuple(self._starts[id(cells)] for cells in used)
+            self._groups.append(group)
         result = self._nothing[group.family]
-        side = self._side(group, direction)
-        for cells in side.before if when == "before" else side.after:
-            result = self._and(result, self._at(cells, peer))
+        for starts, answers in self._tables[key]:
+            result = self._and(result, answers[bisect_right(starts, peer) - 1])
         return result
 
     def _at(self, cells: Cells, peer: int) -> int:

@@ -111,8 +111,9 @@ def make_plan(
     workloads: Mapping[str, WorkloadEntry] = new.workloads
     lifter = Lifter(workloads)
     pairs = Pairs(workloads, forms, lifter)
-    changes = tuple(pairs.changes())
-    found = statements(changes, workloads, lifter)
+    everything = tuple(pairs.changes())
+    found = statements(everything, workloads, lifter)
+    changes = tuple(change for change in everything if change.services)
     blame = Blame(new, old, at, options.places, frozenset(changed))
     watched = judged(observations, pairs, workloads) if observations else None
     cut = watched.by_statement(found) if watched else {}

@@ -72,13 +72,14 @@ class Body:
     classes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
+        numbers = {name: number for number, name in enumerate(self.classes)}
         return {
             "kind": self.kind,
             "policy": self.policy,
             "previous_policy": self.previous_policy,
             "renderer": self.renderer,
             "points": {name: self.points[name].to_dict() for name in sorted(self.points)},
-            "changes": [change.to_dict() for change in self.changes],
+            "changes": [change.to_dict(numbers) for change in self.changes],
             "batches": list(self.batches),
             "probes": self.probes,
             "waivers": list(self.waivers),
@@ -93,10 +94,7 @@ class Body:
             previous_policy=data["previous_policy"],
             renderer=data["renderer"],
             points={name: PointPlan.from_dict(point) for name, point in data["points"].items()},
-            changes=tuple(
-                ClassChange(one["verdict"], tuple(one["services"]), tuple(one["from"]), tuple(one["to"]))
-                for one in data["changes"]
-            ),
+            changes=tuple(ClassChange.from_dict(one, data["classes"]) for one in data["changes"]),
             batches=tuple(data["batches"]),
             probes=data["probes"],
             waivers=tuple(data["waivers"]),

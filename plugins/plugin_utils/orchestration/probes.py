@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ..model import services as line
 from ..model.addresses import show
 from ..model.flows import Flow
-from ..model.intervals import Intervals, contains, intersection
+from ..model.intervals import EMPTY, Intervals, contains, intersection
 from .pairs import Change, Group, Pairs
 from .phases import PHASES
 
@@ -87,10 +87,13 @@ class Prober:
         def wanted(point: str, expect: str) -> bool:
             return len(chosen.get(point, {}).get(expect, ())) < MOST_PROBES
 
+        served: set[tuple[int, str]] = set()
         for change in changes:
-            services = intersection(change.services, _PROBED)
+            ends = {(id(change.consumers), change.verdict), (id(change.providers), change.verdict)}
+            services = EMPTY if ends <= served else intersection(change.services, _PROBED)
             if change.verdict == "unknown" or not services:
                 continue
+            nobody = True
             consumers, providers = self._able(change.consumers), self._able(change.providers)
             for index in range(max(len(consumers), len(providers)) if consumers and providers else 0):
                 consumer, provider = consumers[index % len(consumers)], providers[index % len(providers)]
@@ -98,8 +101,11 @@ class Prober:
                     provider = providers[(index + 1) % len(providers)]
                 touched = self._touched(consumer[0], provider[0])
                 if consumer[0] != provider[0] and any(wanted(point, change.verdict) for point in touched):
+                    nobody = False
                     point = line.representative(services)
                     yield self._probe(change.consumers, consumer, change.providers, provider, point, change.verdict)
+            if nobody:
+                served |= ends
 
     def _from_flows(self, flows: Iterable[Flow]) -> Iterator[Probe]:
         """Conversations that are allowed now and stay so."""

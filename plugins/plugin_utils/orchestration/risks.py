@@ -69,7 +69,17 @@ def security(changes: Iterable[Change], pairs: Pairs, workloads: Mapping[str, Wo
     """Over the pairs of groups the plan touches; what is not touched is equal before and after."""
     before = after = 0.0
     weights: dict[int, float] = {}
-    for consumer, provider in dict.fromkeys((change.consumers, change.providers) for change in changes):
+    exposed: dict[int, float] = {}
+    met: set[tuple[int, int]] = set()
+    for change in changes:
+        consumer, provider = change.consumers, change.providers
+        pair = id(consumer), id(provider)
+        if pair in met:
+            continue
+        met.add(pair)
+        for answer in (change.before, change.after):
+            if answer not in exposed:
+                exposed[answer] = exposure(pairs.value(answer)[0])
         key = id(provider)
         if key not in weights:
             weights[key] = _weight(provider, workloads)
@@ -77,8 +87,8 @@ def security(changes: Iterable[Change], pairs: Pairs, workloads: Mapping[str, Wo
         consumers = len(consumer.workloads) or OUTSIDE_FACTOR
         share = (len(provider.workloads) - both / consumers) if provider.members else 1.0
         factor = consumers * share * weights[key]
-        before += factor * exposure(pairs.services(consumer, provider, "before")[0])
-        after += factor * exposure(pairs.services(consumer, provider, "after")[0])
+        before += factor * exposed[change.before]
+        after += factor * exposed[change.after]
     return Risk(round(before, 1), round(after, 1), level(after - before, SECURITY_LEVELS))
 
 

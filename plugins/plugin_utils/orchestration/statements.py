@@ -10,7 +10,7 @@ workloads come and go; that is what an approval covers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from .pairs import VERDICTS, Change, Group, Verdict
 
 #: Addresses beyond this many ranges are counted in documents, not listed.
 MOST_RANGES = 64
+#: The services of ends between which everything was open, and from now on rules decide.
+NO_RULE = "what no rule allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +93,33 @@ class ClassChange:
     consumers: tuple[str, ...]
     providers: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, classes: Mapping[str, int]) -> dict[str, Any]:
+        """Classes by their position in the envelope, which keeps plans of large estates small."""
         return {
             "verdict": self.verdict,
             "services": list(self.services),
-            "from": list(self.consumers),
-            "to": list(self.providers),
+            "from": [classes.get(name, name) for name in self.consumers],
+            "to": [classes.get(name, name) for name in self.providers],
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], classes: Sequence[str]) -> ClassChange:
+        ends = (tuple(classes[e] if isinstance(e, int) else e for e in data[key]) for key in ("from", "to"))
+        return cls(data["verdict"], tuple(data["services"]), *ends)
 
 
 def statements(
     changes: Iterable[Change], workloads: Mapping[str, WorkloadEntry], lifter: Lifter
 ) -> tuple[Statement, ...]:
-    """Denied first, then allowed, then unknown; within these by number of pairs, largest first."""
-    by_verdict: dict[tuple[Verdict, str, Family, Intervals], dict[Group, list[Change]]] = {}
+    """Denied first, then allowed, then unknown; within these by number of pairs, largest first.
+
+    Where a default of denial begins, the services differ from pair to pair; these pairs are one statement about what
+    no rule allows.
+    """
+    by_verdict: dict[tuple[Verdict, str, Family, Intervals | None], dict[Group, list[Change]]] = {}
     for change in changes:
         group = change.consumers
-        key = (change.verdict, group.zone, group.family, change.services)
+        key = (change.verdict, group.zone, group.family, None if change.was_open else change.services)
         by_verdict.setdefault(key, {}).setdefault(group, []).append(change)
     folded: dict[tuple[object, ...], list[Statement]] = {}
     for (verdict, zone, family, services), by_consumer in by_verdict.items():
@@ -119,13 +131,15 @@ def statements(
                     provider_set = frozenset(change.providers for change in some)
                     rectangles.setdefault((provider_set, not consumer.members), []).extend(some)
         for members in rectangles.values():
+            if not any(change.services for change in members):
+                continue
             statement = _statement(verdict, zone, family, services, members, workloads, lifter)
             consumers, providers = statement.consumers, statement.providers
             key_of = (
                 verdict,
                 zone,
-                (consumers.words, consumers.workloads),
-                (providers.words, providers.workloads),
+                (consumers.words, bool(consumers.workloads)),
+                (providers.words, bool(providers.workloads)),
                 statement.said,
             )
             folded.setdefault(key_of, []).append(statement)
@@ -140,16 +154,23 @@ def _statement(
     verdict: Verdict,
     zone: str,
     family: Family,
-    services: Intervals,
+    services: Intervals | None,
     changes: list[Change],
     workloads: Mapping[str, WorkloadEntry],
     lifter: Lifter,
 ) -> Statement:
     consumers = tuple(dict.fromkeys(change.consumers for change in changes))
     providers = tuple(dict.fromkeys(change.providers for change in changes))
+    said = NO_RULE
+    if services is not None:
+        said = say_services(services, family)
+    else:
+        services = EMPTY
+        for change in changes:
+            services = union(services, change.services)
     first = min(changes, key=lambda change: _plain(change, workloads))
     consumer, provider = _distinct(first)
-    point = line.representative(services)
+    point = line.representative(first.services)
     shown = line.show(((point, point),))[0]
     names, peers = _names(consumers), _names(providers)
     pairs = (len(names) or 1) * (len(peers) or 1) - len(names & peers)
@@ -158,7 +179,7 @@ def _statement(
         _end(consumers, zone, family, lifter),
         _end(providers, zone, family, lifter),
         tuple(line.show(services, family)),
-        say_services(services, family),
+        said,
         (FAMILY_NAMES[family],),
         pairs,
         Witness(consumer[0], show(family, consumer[1]), provider[0], show(family, provider[1]), shown),
@@ -173,7 +194,7 @@ def _plain(change: Change, workloads: Mapping[str, WorkloadEntry]) -> tuple[Any,
     names = [group.members[0][0] if group.members else "" for group in ends]
     managed = [bool(name) and workloads[name].managed for name in names]
     alone = change.consumers is change.providers and len(change.consumers.workloads) == 1
-    return alone, not all(names), not managed[0], not managed[1], *names
+    return not change.services, alone, not all(names), not managed[0], not managed[1], *names
 
 
 def _distinct(change: Change) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -196,14 +217,15 @@ def _end(groups: tuple[Group, ...], zone: str, family: Family, lifter: Lifter) -
     for group in groups:
         outside = union(outside, group.outside)
         numbers.extend((number, number) for _name, number in group.members)
+    place = f" in zone {zone}" if zone else ""
     if outside:
-        return End(lifter.outside(zone, family, outside), frozenset(), tuple(ranges(family, outside)))
+        return End(lifter.outside(zone, family, outside) + place, frozenset(), tuple(ranges(family, outside)))
     found = lifter.parts(zone, family, tuple(sorted(set(numbers))))
     wanted = _names(groups)
     whole = found.whole & wanted
-    words = [lifter.words(whole)] if whole else []
+    words = [lifter.words(whole, zone, family)] if whole else []
     words += [f"{name} at {show(family, number)}" for name, number in found.single if name in wanted]
-    return End(" | ".join(words), wanted, ())
+    return End(" | ".join(words) + place, wanted, ())
 
 
 def _folded(same: list[Statement]) -> Statement:
@@ -214,14 +236,21 @@ def _folded(same: list[Statement]) -> Statement:
     services: Intervals = EMPTY
     for one in same:
         services = union(services, line.parse_all(one.services))
+    consumers, providers = _joined([one.consumers for one in same]), _joined([one.providers for one in same])
     return replace(
         first,
         services=tuple(line.show(services)),
         families=tuple(sorted({family for one in same for family in one.families})),
-        consumers=replace(first.consumers, outside=tuple(text for one in same for text in one.consumers.outside)),
-        providers=replace(first.providers, outside=tuple(text for one in same for text in one.providers.outside)),
+        consumers=consumers,
+        providers=providers,
+        pairs=max(one.pairs for one in same),
         changes=tuple(change for one in same for change in one.changes),
     )
+
+
+def _joined(ends: list[End]) -> End:
+    workloads = frozenset(name for end in ends for name in end.workloads)
+    return End(ends[0].words, workloads, tuple(text for end in ends for text in end.outside))
 
 
 def class_changes(changes: Iterable[Change], sets: Iterable[PeerSet]) -> tuple[ClassChange, ...]:
