@@ -8,6 +8,7 @@ import ctypes
 import ipaddress
 import json
 import os
+import re
 from typing import Any, Dict, List, Optional
 
 from . import programs
@@ -17,8 +18,13 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_SIZE = 512  # larger than struct timex of any architecture
 
 
+#: Bridges of container engines and hypervisors: every host has the same addresses there, and nobody outside sees them.
+INTERNAL_BRIDGE = re.compile(r"docker\d+|br-[0-9a-f]{12}|podman\d+|cni-?podman\d+|cni\d+|virbr\d+|lxcbr\d+|lxdbr\d+")
+
+
 def addresses() -> Dict[str, List[str]]:
-    """``{"ipv4": [], "ipv6": []}`` by which others reach this host: no loopback, no link-local, nothing tentative."""
+    """``{"ipv4": [], "ipv6": []}`` by which others reach this host: no loopback, no link-local, nothing tentative, and
+    nothing of a bridge that only this host's own containers see."""
     done = programs.run([programs.need("ip"), "-json", "address", "show"])
     try:
         links = json.loads(done.out)
@@ -31,6 +37,8 @@ def own_addresses(links: List[Dict[str, Any]]) -> Dict[str, List[str]]:
     """The same out of the answer of ``ip -json address show``."""
     found: Dict[str, List[str]] = {"ipv4": [], "ipv6": []}
     for link in links:
+        if INTERNAL_BRIDGE.fullmatch(link.get("ifname", "")):
+            continue
         for info in link.get("addr_info", ()):
             if "local" not in info or info.get("tentative") or info.get("dadfailed"):
                 continue

@@ -169,3 +169,13 @@ def test_the_path_is_found_above_a_privilege_escalation(monkeypatch: pytest.Monk
 
     assert found is not None
     assert found["client_address"] == "10.8.0.14"
+
+
+def test_bridges_of_this_hosts_own_containers_are_no_addresses_of_the_host() -> None:
+    links = [
+        {"ifname": "eth0", "addr_info": [{"local": "10.0.0.9"}]},
+        {"ifname": "docker0", "addr_info": [{"local": "172.17.0.1"}]},
+        {"ifname": "br-0123456789ab", "addr_info": [{"local": "172.18.0.1"}]},
+        {"ifname": "br-lan", "addr_info": [{"local": "10.1.0.9"}]},
+    ]
+    assert facts.own_addresses(links) == {"ipv4": ["10.0.0.9", "10.1.0.9"], "ipv6": []}
