@@ -3,9 +3,9 @@
 
 """Pages say what happens: their files are written, their commands run, and what they say is printed is printed.
 
-A fenced block counts where a comment stands in front of it: `<!-- file: PATH -->` writes it, `<!-- run -->` runs it with
-sh, `<!-- prints -->` must be, line by line, part of what the run before it printed. Each page has a directory of its own.
-Links between pages are followed, and paths of the repository that the page about architecture names must be there.
+A fenced block counts where a comment stands in front of it: `<!-- file: PATH -->` writes it, `<!-- run -->` runs it
+with sh, `<!-- prints -->` must be, line by line, part of what the run before it printed. Each page has a directory of
+its own. Links between pages are followed, and files that the page about architecture names must be there.
 """
 
 from __future__ import annotations
