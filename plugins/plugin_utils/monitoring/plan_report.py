@@ -63,7 +63,7 @@ def _sentence_finding(one: Sentence) -> ReportFinding:
         code,
         severity,
         ends,
-        f"Newly {one.verdict}: {ends} {one.said} ({pairs}).",
+        f"Newly {one.verdict}: {ends} {one.traffic} ({pairs}).",
         one.place,
         facts=(
             ("witness", str(one.witness)),

@@ -64,7 +64,7 @@ def _statements(some: list[Sentence]) -> Iterator[str]:
         ends = f"{'!' if one.cut else ' '} {one.consumers['words']} -> {one.providers['words']}"
         why = f"{one.place} {short(one.rule)}".strip() if one.verdict == "allowed" and one.rule else one.why
         cut = f"{one.flows:,} flows, last {_moment(one.last_seen)}   CUT" if one.cut else ""
-        yield from _row(ends, one.said, cut or (why if one.verdict == "allowed" else _pairs(one.pairs)))
+        yield from _row(ends, one.traffic, cut or (why if one.verdict == "allowed" else _pairs(one.pairs)))
         if one.verdict != "allowed":
             yield from _row(f"    {one.witness}", "", one.why)
     if len(ordered) > MOST:

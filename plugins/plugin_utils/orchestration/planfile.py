@@ -131,6 +131,11 @@ class Sentence:
     last_seen: str = ""
 
     @property
+    def traffic(self) -> str:
+        """The services in few words, with the family where the estate's other family is not meant."""
+        return f"{self.said} (ipv6)" if self.families == ("ipv6",) else self.said
+
+    @property
     def cut(self) -> bool:
         return self.verdict != "allowed" and self.flows > 0
 
