@@ -96,9 +96,9 @@ class Comparer:
         )  # fmt: skip
 
     @staticmethod
-    def _same_own(first: Form, second: Form) -> dict[int, Intervals] | None:
+    def _same_own(first: Form, second: Form) -> dict[Family, Intervals] | None:
         """The local addresses per family where both forms say the same about all of them, else None."""
-        result: dict[int, Intervals] = {}
+        result: dict[Family, Intervals] = {}
         for form in (first, second):
             for (_direction, family), parts in form.slices.items():
                 if len(parts) > 1:
