@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from .bundle import Bundle
 from .addresses import Family
+from .bundle import Bundle
 from .compare import Box, Difference, difference
 from .estate import DIRECTIONS
 from .forms import Cell, Form, Slice, of_artifact
@@ -91,9 +91,11 @@ class Comparer:
         if key not in self._known:
             self._known[key] = difference(first, second)
         found = self._known[key]
-        return Difference(
-            *(tuple(replace(box, own=own[box.family]) for box in boxes) for boxes in (found.wider, found.narrower, found.unknown))
-        )  # fmt: skip
+
+        def here(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+            return tuple(replace(box, own=own[box.family]) for box in boxes)
+
+        return Difference(here(found.wider), here(found.narrower), here(found.unknown))
 
     @staticmethod
     def _same_own(first: Form, second: Form) -> dict[Family, Intervals] | None:
