@@ -74,34 +74,16 @@ def _aerleon(_quick: bool) -> Figures:
         )
         found = _in_kernel(policy, directory)
         proof = _proven(policy, found)
-        theirs = found["aerleon"]
-        for ours, words in (("list", "the whole list"), ("slice", f"the slice of {DEVICE} alone")):
-            mine = found[ours]
-            yield Figure(f"aerleon-load-{ours}", theirs["load"], "s", None, proof)
-            yield Figure(
-                f"load-{ours}",
-                mine["load"],
-                "s",
-                None,
-                words,
-                f"{said} needs {theirs['load'] / mine['load']:.1f} times as much",
-            )
-        yield Figure(
-            "aerleon-packet",
-            theirs["packet"],
-            "ns",
-            None,
-            f"over an empty hook of {found['bare']['packet']:.0f} ns; {FRAMES:,} connections",
-        )
-        for ours, words in (("list", "the whole list"), ("slice", f"the slice of {DEVICE} alone")):
-            yield Figure(
-                f"packet-{ours}",
-                found[ours]["packet"],
-                "ns",
-                None,
-                f"{words}, counters included",
-                f"{said} needs {theirs['packet'] / found[ours]['packet']:.1f} times as much",
-            )
+        theirs, words = found["aerleon"], {"list": "the whole list", "slice": f"the slice of {DEVICE} alone"}
+        yield Figure("aerleon-load", theirs["load"], "s", None, f"the whole list; {proof}")
+        for ours, what in words.items():
+            ratio = f"{said} needs {theirs['load'] / found[ours]['load']:.1f} times as much"
+            yield Figure(f"load-{ours}", found[ours]["load"], "s", None, what, ratio)
+        hook = f"over an empty hook of {found['bare']['packet']:,.0f} ns; connections to {DEVICE}"
+        yield Figure("aerleon-packet", theirs["packet"], "ns", None, f"the whole list, {hook}")
+        for ours, what in words.items():
+            ratio = f"{said} needs {theirs['packet'] / found[ours]['packet']:.1f} times as much"
+            yield Figure(f"packet-{ours}", found[ours]["packet"], "ns", None, f"{what}, counters included", ratio)
 
 
 def _installed() -> Path:

@@ -88,7 +88,7 @@ def _missing(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 PREFACE = """\
 # Performance
 
-<!-- Written by `python -m tests.bench --write-docs` from measurements; edit tests/bench/table.py instead. -->
+<!-- Written by `python -m tests.bench --write-docs` from tests/bench/measured.jsonl; edit tests/bench/table.py. -->
 
 One run of `make bench`. Time is CPU seconds, user and system; memory is the peak of the whole process, Python and all
 its libraries included. Each measurement has a process of its own.
@@ -100,10 +100,10 @@ AFTERWORD = """\
 ## Repeat it
 
 ```sh
-make bench                                  # all, in half an hour or less
-make bench ARGS="compile-L plan"            # some
-make bench ARGS="--quick"                   # small sizes, to see that it runs
-make bench ARGS="--write-docs"              # all, and this page written anew
+make bench                            # all of it
+make bench ARGS="compile-L plan"      # some; --list names them
+make bench ARGS="--quick"             # small sizes of what needs nothing but Python
+make bench ARGS="--write-docs"        # this page, from the last results
 ```
 
 Every input is generated from a seed (`tests/bench`), so two runs differ only in what the machine did. The results are
