@@ -64,11 +64,9 @@ def main() -> int:
         "pydantic",
         "PyYAML",
         "jmespath",
-        "python-dateutil",
         "numpy",
         "typer",
         "rich",
-        "duckdb",
     ):
         try:
             print(f"  {name:17} {importlib.metadata.version(name)}")

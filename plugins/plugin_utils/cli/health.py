@@ -20,7 +20,7 @@ from .screen import Screen, plural
 
 #: The root of the collection, wherever it is installed.
 ROOT = Path(__file__).resolve().parents[3]
-LIBRARIES = ("ansible-core", "pydantic", "PyYAML", "jmespath", "python-dateutil", "numpy", "typer", "rich")
+LIBRARIES = ("ansible-core", "pydantic", "PyYAML", "jmespath", "typer", "rich")
 
 
 def collection_version() -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def test_an_interrupt_is_130(shop: Path) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(shop: Path) -> None:
-    command = f"{sys.executable} -m {MAIN} reach -i hosts.yml --format json; echo $? >code"
+    command = f"{shlex.quote(sys.executable)} -m {MAIN} reach -i hosts.yml --format json; echo $? >code"
     subprocess.run(["/bin/bash", "-c", f"({command}) | true"], cwd=shop, check=True)
 
     assert (shop / "code").read_text().strip() == "0"

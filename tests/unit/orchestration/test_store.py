@@ -171,7 +171,7 @@ assert store.get(kept) == b"kept" and store.ref("provisioned").value == "kept"
 assert not [path for path in store.path.rglob("*") if path.name.endswith(".new")]
 """
     (tmp_path / "small").mkdir()
-    mount = f'mount -t tmpfs -o size=512k none {tmp_path / "small"} && exec {sys.executable} -c "$1"'
+    mount = f'mount -t tmpfs -o size=512k none "{tmp_path}/small" && exec "{sys.executable}" -c "$1"'
     unshare = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-Urm")
     done = subprocess.run([*unshare, "sh", "-c", mount, "sh", script], capture_output=True, text=True, check=False)
 

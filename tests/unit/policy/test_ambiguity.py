@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import Rejected
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.check import check
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile import compile_bundle

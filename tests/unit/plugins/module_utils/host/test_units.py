@@ -17,7 +17,7 @@ def test_units_run_the_installed_program_and_come_after_their_neighbours() -> No
     texts = units.texts(State("/var/lib/microseg"))
 
     assert set(texts) == {"microseg.service", "microseg-check.service", "microseg-check.timer"}
-    assert re.search(r"ExecStart=\S+ -I /var/lib/microseg/lib/microseg-host boot\n", texts["microseg.service"])
+    assert re.search(r"ExecStart=(\S+|'.+') -I /var/lib/microseg/lib/microseg-host boot\n", texts["microseg.service"])
     for neighbour in ("nftables.service", "firewalld.service", "ufw.service"):
         assert neighbour in re.search(r"After=(.*)", texts["microseg.service"])[1]  # type: ignore[index]
 
