@@ -46,7 +46,7 @@ BAD = [
     ("a key that is a list", "? [a]\n: b\n", "E-YAML", 5, "Keys are words"),
     ("an alias inside its anchor", "modes: &a [*a]\n", "E-YAML", 5, "inside its own anchor"),
     ("too deep nesting", "modes: " + "[" * 2000, "E-YAML", 5, "nesting depth"),
-    ("nesting that YAML still takes", "modes: " + "[" * 600 + "]" * 600, "E-YAML", 0, "nested too deeply"),
+    ("nesting that YAML still takes", "modes: " + "[" * 600 + "]" * 600, "E-YAML", 5, "nested too deeply"),
     ("a document that is a list", "---\n- a\n", "E-VALUE", 6, "mapping"),
     ("a document that is text", "---\nhello\n", "E-VALUE", 6, "mapping"),
     ("a number of endless digits", f"workloads: [{{name: {'9' * 5000}}}]\n", "E-YAML", 5, "quotes"),

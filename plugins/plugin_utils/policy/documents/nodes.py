@@ -100,6 +100,10 @@ class Spot:
         return Spot(self.file, found[0]) if found else self
 
 
+#: Far more than any document needs, and far less than Python's own limit, which differs between versions.
+MOST_LEVELS = 50
+
+
 def nowhere() -> Spot:
     """The place of what no document says."""
     start = yaml.Mark("", 0, 0, 0, None, 0)
@@ -142,10 +146,19 @@ class _Builder:
         self.problems = problems
         self.built: dict[int, Any] = {}
         self.aliased = False
+        self.depth = 0
 
     def build(self, node: Node) -> Any:
         if isinstance(node, ScalarNode):
             return node.value if node.tag == _STR else self._scalar(node)
+        if self.depth == MOST_LEVELS:
+            raise self._bad(node, "values are nested too deeply", "No document needs more than a few levels.")
+        self.depth += 1
+        data = self._collection(node)
+        self.depth -= 1
+        return data
+
+    def _collection(self, node: Node) -> Any:
         known = self.built.get(id(node))
         if known is not None:
             if known is _BUILDING:
