@@ -15,6 +15,9 @@ from ..model.errors import NOWHERE, EstateError, Place
 from .errors import one_line
 from .plain import VaultedValueError, is_vaulted, place_of, plain
 
+#: Keys by which Ansible itself says how a task went; an unreachable host brings objects there that have no JSON form.
+_ABOUT_THE_TASK = frozenset({"deprecations", "exception", "warnings"})
+
 
 class Variables:
     """`raw` are the variables as Ansible merged them; `templar` is shared by all hosts and evaluates in their context.
@@ -65,7 +68,9 @@ class Variables:
     def registered(self, name: str) -> dict[str, Any] | None:
         """The result a task registered, or None. Results are data from the host, never templates."""
         value = self._raw.get(name)
-        return plain(value, secrets=True) if isinstance(value, Mapping) else None
+        if not isinstance(value, Mapping):
+            return None
+        return plain({key: value[key] for key in value if key not in _ABOUT_THE_TASK}, secrets=True)
 
     def fact(self, name: str) -> Any:
         """One gathered fact (`ansible_facts.NAME`), or None. Facts are data from the host, never templates."""
