@@ -101,8 +101,9 @@ def _all() -> list[Measurement]:
 def _alone(module: str, name: str, quick: bool) -> int:
     importlib.import_module(module)
     try:
-        for figure in MEASUREMENTS[name].run(quick):
-            print(json.dumps({"kind": "figure", "measurement": name, **figure.to_dict()}), flush=True)
+        one = MEASUREMENTS[name]
+        for figure in one.run(quick):
+            print(json.dumps({"kind": "figure", "measurement": name, "says": one.says, **figure.to_dict()}), flush=True)
     except CouldNotRun as reason:
         print(json.dumps(_unable(name, "left-out" if isinstance(reason, LeftOut) else "could-not-run", str(reason))))
     return 0

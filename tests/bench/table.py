@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .measuring import MEASUREMENTS, Figure
+from .measuring import Figure
 
 #: Machine words in the order they are printed.
 HEAD = ("date", "machine", "load", "python", "packages", "nft", "revision")
@@ -52,8 +52,7 @@ def page(results: list[dict[str, Any]]) -> str:
     ]
     over = [f"`{figure.name}`" for figure in figures if figure.ok is False]
     absent = [f"- `{item['name']}`, {item['why']}: {item['reason']}" for item in _missing(results)]
-    names = {item["measurement"] for item in results if item["kind"] == "figure"}
-    words = [f"| `{name}` | {MEASUREMENTS[name].says} |" for name in MEASUREMENTS if name in names]
+    words = {item["measurement"]: item["says"] for item in results if item["kind"] == "figure"}
     return "\n".join(
         [
             PREFACE,
@@ -70,7 +69,7 @@ def page(results: list[dict[str, Any]]) -> str:
             "",
             "| measurement | |",
             "|---|---|",
-            *words,
+            *(f"| `{name}` | {says} |" for name, says in words.items()),
             "",
             AFTERWORD,
         ]

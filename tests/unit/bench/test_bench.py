@@ -22,6 +22,7 @@ def figure(**more):
     return {
         "kind": "figure",
         "measurement": "plan",
+        "says": "words",
         **Figure(**{"name": "f", "value": 1.0, "unit": "s", **more}).to_dict(),
     }
 
@@ -99,3 +100,9 @@ def test_the_naive_loop_and_the_compiler_give_every_workload_the_same_lists() ->
 def test_inputs_are_the_same_in_every_run() -> None:
     first, second = (compile_policy(*estates.parsed("S")) for _ in range(2))
     assert first.copies == second.copies
+
+
+def test_the_published_page_is_the_one_the_kept_results_make() -> None:
+    results = [json.loads(line) for line in bench.KEPT.read_text(encoding="utf-8").splitlines()]
+    assert not results[0]["quick"]
+    assert bench.PAGE.read_text(encoding="utf-8") == table.page(results), "run python -m tests.bench --write-docs"
