@@ -8,7 +8,7 @@ import json
 import shlex
 
 from extensions.demo.screen import Screen
-from extensions.demo.stage import PLACE, Stage
+from extensions.demo.stage import Stage
 from extensions.lab import access
 from extensions.lab.topology import controller_of, hosts_of
 
@@ -23,10 +23,8 @@ BARE = {
 }
 
 
-def play(screen: Screen) -> None:
+def play(screen: Screen, stage: Stage) -> None:
     """Estate, check, explain, reach, plan and the reports of them."""
-    stage = Stage()
-    stage.prepare()
     _write_inventory(stage)
     check(screen, stage)
     reach(screen, stage)
@@ -39,13 +37,13 @@ def _write_inventory(stage: Stage) -> None:
     hosts = [host for host in hosts_of(stage.spec, controller).values() if not host.unmanaged]
     for host in hosts:
         host.vars = {**host.vars, "microseg_addresses": host.addresses()}
-    (PLACE / "lab").mkdir()
-    access.write_inventory(PLACE / "lab" / "inventory.yml", hosts, {})
+    (stage.place / "lab").mkdir()
+    access.write_inventory(stage.place / "lab" / "inventory.yml", hosts, {})
     answers = {
         host.name: {**BARE, "control_path": {**BARE["control_path"], "server_address": host.addresses()[0]}}
         for host in hosts
     }  # type: ignore[dict-item]
-    (PLACE / "live.json").write_text(json.dumps({"at": "recorded", "answers": answers}), encoding="utf-8")
+    (stage.place / "live.json").write_text(json.dumps({"at": "recorded", "answers": answers}), encoding="utf-8")
 
 
 def check(screen: Screen, stage: Stage) -> None:

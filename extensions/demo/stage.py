@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where the demo plays: the lab, a private place in .cache, and the public commands as a user types them."""
+"""Where the demo plays: the lab, a private place, and the public commands as a user types them."""
 
 from __future__ import annotations
 
@@ -77,15 +77,16 @@ class Run:
 
 
 class Stage:
-    """A context: the lab is up inside it and gone after it. Reports stay in .cache/demo/reports."""
+    """A context: the lab is up inside it and gone after it. Reports, store and logs stay."""
 
-    def __init__(self, spec: Mapping[str, Any] | None = None, rootless: bool | None = None) -> None:
-        self.spec: Mapping[str, Any] = spec or yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+    def __init__(self, place: pathlib.Path = PLACE, rootless: bool | None = None) -> None:
+        self.place = place
+        self.spec: Mapping[str, Any] = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
         self.rootless = rootless
         self.lab: Lab | None = None
-        self.store = PLACE / ".microseg"
+        self.store = self.place / ".microseg"
         self.reports = self.store / "reports"
-        self.logs = PLACE / "logs"
+        self.logs = self.place / "logs"
         #: What later steps take from earlier ones: the digest of the plan, and the conversations that run.
         self.plan = ""
         self.traffic: Traffic | None = None
@@ -95,15 +96,17 @@ class Stage:
 
     def prepare(self) -> None:
         """An empty place with what a user has: inventory, policy, ansible.cfg. An interrupted demo is ended first."""
-        clear(PLACE)
-        for directory in (self.logs, PLACE / "facts", PLACE / "ansible"):
+        clear(self.place)
+        for directory in (self.logs, self.place / "facts", self.place / "ansible"):
             directory.mkdir(parents=True)
-        (PLACE / "inventory.yml").symlink_to("lab/inventory.yml")
-        (PLACE / "policy").symlink_to(POLICY)
-        (PLACE / "ansible.cfg").write_text(ANSIBLE_CONFIGURATION.format(facts=PLACE / "facts"), encoding="utf-8")
+        (self.place / "inventory.yml").symlink_to("lab/inventory.yml")
+        (self.place / "policy").symlink_to(POLICY)
+        (self.place / "ansible.cfg").write_text(
+            ANSIBLE_CONFIGURATION.format(facts=self.place / "facts"), encoding="utf-8"
+        )
 
     def __enter__(self) -> Self:
-        self.lab = Lab(self.spec, PLACE / "lab", rootless=self.rootless).up()
+        self.lab = Lab(self.spec, self.place / "lab", rootless=self.rootless).up()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,8 +115,22 @@ class Stage:
         if self.lab is not None:
             self.lab.down()
             self.lab = None
-        for name in ("facts", "ansible", "ansible.cfg", "inventory.yml", "policy", "locked-out", "without-orders"):
-            remove(PLACE / name)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Leave only what somebody may want to read: store, reports and logs."""
+        for name in (
+            "facts",
+            "ansible",
+            "ansible.cfg",
+            "inventory.yml",
+            "policy",
+            "lab",
+            "live.json",
+            "locked-out",
+            "without-orders",
+        ):
+            remove(self.place / name)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
@@ -121,8 +138,8 @@ class Stage:
         env = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         env["PATH"] = f"{CHECKOUT / '.venv' / 'bin'}:{env.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
         return env | {
-            "ANSIBLE_CONFIG": str(PLACE / "ansible.cfg"),
-            "ANSIBLE_HOME": str(PLACE / "ansible"),
+            "ANSIBLE_CONFIG": str(self.place / "ansible.cfg"),
+            "ANSIBLE_HOME": str(self.place / "ansible"),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "LC_ALL": "C.UTF-8",
@@ -143,7 +160,7 @@ class Stage:
         """In a process group of its own, so that all of it can be ended."""
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.environment(), cwd=PLACE, start_new_session=True,
+            env=self.environment(), cwd=self.place, start_new_session=True,
         )  # fmt: skip
         self._running.add(child)
         return child
@@ -193,7 +210,7 @@ class Stage:
         return self.lab.run(name, ["nft", "-s", "list", "ruleset"]).stdout
 
     def logins(self, name: str) -> int:
-        log = PLACE / "lab" / "log" / f"{name}.sshd"
+        log = self.place / "lab" / "log" / f"{name}.sshd"
         return log.read_text(encoding="utf-8").count("Accepted publickey") if log.exists() else 0
 
     def journal(self, plan: str) -> list[tuple[str, str, str, list[str]]]:
@@ -220,7 +237,7 @@ def playbook_words(name: str, limit: str = "", check: bool = False, **variables:
 
 
 def remove(path: pathlib.Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

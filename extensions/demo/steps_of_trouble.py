@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from extensions.demo.screen import Screen
-from extensions.demo.stage import PLACE, POLICY, Stage, playbook_words
+from extensions.demo.stage import POLICY, Stage, playbook_words
 from extensions.demo.traffic import whole_matrix
 
 LEGACY = """table inet legacy {
@@ -80,7 +80,7 @@ def safety(screen: Screen, stage: Stage) -> None:
     screen.step("SAFETY  a controller that dies half way, and a policy that would lock it out")
     assert stage.lab is not None
     lab = stage.lab
-    _variant("without-orders", "crm/prod.yml", _without_orders)
+    _variant(stage, "without-orders", "crm/prod.yml", _without_orders)
     planned = stage.playbook("plan", microseg_policy="without-orders")
     digest = stage.plan_document()["digest"]
     screen.insist("a change was planned: crm-app may no longer ask shop-app", planned.code == 0, planned.tail())
@@ -98,6 +98,7 @@ def safety(screen: Screen, stage: Stage) -> None:
     )
 
     _variant(
+        stage,
         "locked-out",
         "estate.yml",
         lambda text: text.replace("10.254.0.1", "10.254.0.99").replace("fd00:254::1", "fd00:254::99"),
@@ -151,9 +152,9 @@ def _wait(stage: Stage, word: str, seconds: float) -> bool:
     return False
 
 
-def _variant(name: str, document: str, change: Callable[[str], str]) -> pathlib.Path:
+def _variant(stage: Stage, name: str, document: str, change: Callable[[str], str]) -> pathlib.Path:
     """The policy with one document changed, as a revision of it somebody proposes."""
-    place = PLACE / name
+    place = stage.place / name
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(POLICY, place)
     text = (place / document).read_text(encoding="utf-8")

@@ -40,11 +40,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="extensions/demo/run", description=__doc__.partition("\n")[0])
     parser.add_argument("--rootless", action="store_true", help="as root: play it as an ordinary user has to")
     parser.add_argument("--offline", action="store_true", help="only the parts that need no kernel")
+    parser.add_argument("--dir", type=pathlib.Path, default=PLACE, help="a directory of its own (default .cache/demo)")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupted)
     try:
-        with _alone():
+        with _alone(options.dir):
             return _play(options)
     except KeyboardInterrupt:
         print("\ndemo: interrupted; everything it started is ended", file=sys.stderr)
@@ -57,28 +58,30 @@ def main() -> int:
 def _play(options: argparse.Namespace) -> int:
     word, reason = ("none", "--offline was given") if options.offline else probe_ability()
     screen = Screen()
+    stage = Stage(options.dir.absolute(), rootless=options.rootless or word == "user-namespaces")
+    stage.prepare()
+    facts = []
     if word == "none":
         screen.say(f"No lab here: {reason}. Showing what needs no kernel.")
-        offline.play(screen)
+        offline.play(screen, stage)
+        stage.tidy()
+        facts.append(("left out", offline.LEFT_OUT))
     else:
-        rootless = options.rootless or word == "user-namespaces"
-        stage = Stage(rootless=rootless)
-        stage.prepare()
-        with stage:
+        with stage, contextlib.suppress(NotProvedError):
             _introduce(screen, stage)
-            with contextlib.suppress(NotProvedError):
-                for step in STEPS:
-                    step(screen, stage)
+            for step in STEPS:
+                step(screen, stage)
     missing = len(STEPS) - len(screen.steps) if word != "none" else 0
+    if missing:
+        facts.append(("not reached", f"{missing} steps"))
     screen.summary(
-        [
-            ("reports", str((PLACE / ".microseg" / "reports").relative_to(CHECKOUT))),
-            ("logs", f"{(PLACE / 'logs').relative_to(CHECKOUT)} (all output of every command above)"),
-            *([("left out", offline.LEFT_OUT)] if word == "none" else []),
-            *([("not reached", f"{missing} steps")] if missing else []),
-        ]
+        [("reports", _shown(stage.reports)), ("logs", f"{_shown(stage.logs)} (all that was printed)"), *facts]
     )
     return 0 if screen.ok and not missing else 1
+
+
+def _shown(path: pathlib.Path) -> str:
+    return str(path.relative_to(CHECKOUT)) if path.is_relative_to(CHECKOUT) else str(path)
 
 
 def _introduce(screen: Screen, stage: Stage) -> None:
@@ -92,18 +95,18 @@ def _introduce(screen: Screen, stage: Stage) -> None:
     screen.say(
         f"{managed} managed hosts {way}, {len(stage.lab.hosts) - managed} appliance, IPv4 and IPv6, kernel nftables."
     )
-    screen.say(f"Commands run in {PLACE.relative_to(CHECKOUT)}; policy is {(HERE / 'policy').relative_to(CHECKOUT)}.")
+    screen.say(f"Commands run in {_shown(stage.place)}; the policy there is {_shown(HERE / 'policy')}.")
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One demo at a time in a checkout."""
-    PLACE.parent.mkdir(parents=True, exist_ok=True)
-    with open(PLACE.with_suffix(".lock"), "w", encoding="ascii") as lock:
+def _alone(place: pathlib.Path) -> Iterator[None]:
+    """One demo at a time in a place."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.with_name(place.name + ".lock"), "w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LabError("another demo runs in this checkout") from None
+            raise LabError(f"another demo runs in {place}") from None
         yield
 
 
