@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ..model.errors import Finding
-from ..model.estate import Estate
+from ..model.estate import Estate, Workload
+from ..model.labels import Fact, Truth
 from ..model.policy import Policy
 from .classes import Classes
 from .resolve import Element, ResolvedRule, resolve
@@ -101,11 +102,16 @@ def _no_pair(item: ResolvedRule, classes: Classes) -> Finding:
 
 
 def _expired_scopes(policy: Policy, estate: Estate, at: datetime) -> Iterable[Finding]:
+    """Workloads that stay in a scope by the last known value of a fact that has ended."""
+    expired: dict[str, list[tuple[Workload, Fact]]] = {}
+    for workload in estate.workloads.values():
+        for key, fact in workload.labels.items():
+            if not fact.known(at):
+                expired.setdefault(key, []).append((workload, fact))
     for scope in policy.scopes:
-        for workload in estate.workloads.values():
-            for key in sorted(scope.match.keys):
-                fact = workload.labels.get(key)
-                if fact is not None and not fact.known(at):
+        for key in sorted(scope.match.keys & expired.keys()):
+            for workload, fact in expired[key]:
+                if scope.match.matches(workload.labels, None) is Truth.YES:
                     yield Finding(
                         "W-FACT-EXPIRED",
                         "warning",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..model.errors import MicrosegError
 from ..model.intervals import Intervals
 from ..model.policy import Policy, PolicyTest
 from .decide import Decider
-from .explain import explain, find_target
+from .explain import explain, find_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,14 @@ class TestResult:
 
 def run_tests(policy: Policy, decider: Decider) -> list[TestResult]:
     """`decider` must judge intent. An allow-test needs every pair of addresses, a deny-test none (DESIGN §3.11)."""
-    return [_run(test, decider) for test in policy.tests]
+    cuts = _cuts(decider) if policy.tests else []
+    return [_run(test, decider, cuts) for test in policy.tests]
 
 
-def _run(test: PolicyTest, decider: Decider) -> TestResult:
+def _run(test: PolicyTest, decider: Decider, cuts: list[int]) -> TestResult:
     try:
         consumer, provider = find_target(decider, test.consumer), find_target(decider, test.provider)
-        for point in _points(test.services, decider):
+        for point in _points(test.services, cuts):
             answer = explain(decider, consumer, provider, point, line.show(((point, point),))[0])
             if answer.verdict != test.expect:
                 return TestResult(test, False, f"{answer.service} is {answer.verdict}")
@@ -51,21 +53,19 @@ def _run(test: PolicyTest, decider: Decider) -> TestResult:
     return TestResult(test, True)
 
 
-def _points(services: Intervals, decider: Decider) -> list[int]:
-    """One point of every stretch of the set that no rule and no failsafe divides."""
-    cuts = {
-        cut
-        for copies in decider.compiled.copies.values()
-        for copy in copies
-        for low, high in copy.artifact.services
-        for cut in (low, high + 1)
-    }
-    cuts |= {
-        cut for item in decider.compiled.estate.service_addresses for low, _to in item.ports for cut in (low, low + 1)
-    }
-    ordered = sorted(cuts)
+def _cuts(decider: Decider) -> list[int]:
+    """Where rules, the failsafe and service addresses divide the service line, ascending."""
+    sets = {copy.artifact.services for copies in decider.compiled.copies.values() for copy in copies}
+    cuts = {cut for services in sets for low, high in services for cut in (low, high + 1)}
+    addresses = decider.compiled.estate.service_addresses
+    cuts |= {cut for item in addresses for low, _to in item.ports for cut in (low, low + 1)}
+    return sorted(cuts)
+
+
+def _points(services: Intervals, cuts: list[int]) -> list[int]:
+    """One point of every stretch of the set that nothing divides."""
     points: list[int] = []
     for low, high in services:
         points.append(low)
-        points.extend(cut for cut in ordered if low < cut <= high)
+        points.extend(cuts[bisect_right(cuts, low) : bisect_right(cuts, high)])
     return points
