@@ -11,12 +11,14 @@ both allow passes. Real packets are tried too, and the management port from the 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import random
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,12 +28,14 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import ser
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.forms import Form, of_artifact
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import contains
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.live import allow_everything
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.journal import Entry, Journal
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.store import Store
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.plan import PlanRequest, plan
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.provision import (
     barrier,
     begin,
     finish,
+    record_wave,
     slice_for,
 )
 from extensions.lab.lab import Cell, Lab
@@ -61,6 +65,31 @@ def lab(make_lab) -> Lab:
         for i, name in enumerate(HOSTS, 1)
     ]
     return make_lab({"controller": {"ipv4": [CONTROLLER[4]], "ipv6": [CONTROLLER[6]]}, "hosts": hosts})
+
+
+class Killed(BaseException):
+    """The controller is no more."""
+
+
+@contextlib.contextmanager
+def dying_journal(fatal: int, when: str) -> Iterator[None]:
+    """The journal write number `fatal` kills the controller, before or after the line is on the disk."""
+    written = Journal.record
+    count = 0
+
+    def record(self: Journal, *words: str, **detail: object) -> Entry:
+        nonlocal count
+        count += 1
+        if count == fatal and when == "before":
+            raise Killed
+        entry = written(self, *words, **detail)
+        if count == fatal:
+            raise Killed
+        return entry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "record", record)
+        yield
 
 
 class Rig:
@@ -135,15 +164,18 @@ class Rig:
         wrong = {cell: word for cell, word in seen.items() if (word == "allowed") != cells[cell]}
         assert not wrong, f"seed {self.seed}: {wrong}"
 
-    # --- one provision ----------------------------------------------------------------------------------------------
-
-    def provision(self, number: int, faults: bool) -> None:
+    def inputs(self, number: int):
         world = random_world(number, hosts=len(HOSTS), kernel=True)
         for document in world.documents:
             if "settings" in document:
                 document["settings"]["controllers"] = list(CONTROLLER.values())
                 document["settings"]["management_ports"] = ["tcp/22"]
-        inputs = inputs_of(world.documents, world.hosts)
+        return inputs_of(world.documents, world.hosts)
+
+    # --- one provision ----------------------------------------------------------------------------------------------
+
+    def provision(self, number: int, faults: bool) -> None:
+        inputs = self.inputs(number)
         request = PlanRequest(answers=self.answers(), record=False)
         made = plan(inputs, self.store, request)
         self.read_back(made.bundle)
@@ -172,6 +204,48 @@ class Rig:
         if not faults:
             assert finished.complete, finished
             assert {host: self.forms[host] for host in HOSTS} == after
+
+    # --- a controller that dies at a journal write ------------------------------------------------------------------
+
+    def provision_dying(self, number: int, fatal: int, when: str) -> bool:
+        """One provision whose controller dies around its journal write number `fatal`, and is then run again.
+
+        False where there are not so many writes.
+        """
+        inputs = self.inputs(number)
+        made = plan(inputs, self.store, PlanRequest(answers=self.answers(), record=False))
+        self.read_back(made.bundle)
+        before = dict(self.forms)
+        after = {host: of_artifact(made.bundle.artifact(host), NOW) for host in HOSTS}
+        died = False
+        with dying_journal(fatal, when):
+            try:
+                self.roll_out(made, before, after, inputs.estate)
+            except Killed:
+                died = True
+        finished = self.roll_out(made, before, after, inputs.estate)
+        assert finished.complete, (self.seed, number, fatal, when, finished)
+        assert self.forms == after, (self.seed, number, fatal, when)
+        return died
+
+    def roll_out(self, made, before, after, estate):
+        """From the beginning, as a user runs the same command again; what is done already is found done."""
+        rollout = begin(self.store, made.plan.digest)
+        outcomes: dict[str, dict[str, str]] = {"phase-1": {}, "phase-2": {}}
+        hashes: dict[str, str] = {}
+        self.told = [f"policy {made.plan.digest[:8]}"]
+        for phase in ("phase-1", "phase-2"):
+            for wave in rollout.waves[phase]:
+                for host in wave:
+                    outcomes[phase][host] = self.step(made, host, phase, hashes, faults=False)
+                    self.told.append(f"{phase} {host} {outcomes[phase][host]}")
+                    self.read_host(made.bundle, host, self.ask(host, verb="info"))
+                    self.hold(before, after, estate)
+                results = {host: {"outcome": outcomes[phase][host], "hash": hashes.get(host)} for host in wave}
+                record_wave(self.store, made.plan.digest, phase, results)
+            if phase == "phase-1":
+                barrier(self.store, made.plan.digest, outcomes["phase-1"], NOW)
+        return finish(self.store, made.plan.digest, outcomes)
 
     def step(self, made, host: str, phase: str, hashes: dict[str, str], faults: bool) -> str:
         fate = self.chooser.choice(["die", "skip", "go", "go", "go"]) if faults else "go"
@@ -223,6 +297,32 @@ def test_no_state_is_outside_old_and_new_and_nobody_is_locked_out(lab: Lab, tmp_
     rig = run(lab, tmp_path / "store", 7, SAMPLE)
     assert rig.steps
     assert rig.packets
+
+
+def die_at_every_write(lab: Lab, place: Path, policies: int, most: int) -> int:
+    """How many controllers died."""
+    rig = Rig(lab, Store.open(place), 9)
+    deaths = 0
+    for policy in range(policies):
+        for fatal in range(1, most + 1):
+            # another policy every time, so that there is something to do
+            number = 90_000 + policy * 1000 + fatal
+            deaths += rig.provision_dying(number, fatal, ("before", "after")[(policy + fatal) % 2])
+    return deaths
+
+
+def test_a_rollout_whose_controller_died_at_a_journal_write_is_finished_by_running_it_again(
+    lab: Lab, tmp_path: Path
+) -> None:
+    assert die_at_every_write(lab, tmp_path / "store", 1, 4) >= 3
+
+
+@pytest.mark.proof
+def test_a_controller_may_die_at_every_journal_write(lab: Lab, tmp_path: Path) -> None:
+    policies = max(1, FULL // 60)
+    deaths = die_at_every_write(lab, tmp_path / "store", policies, 12)
+    print(f"\n{deaths} controllers died at journal writes 1 to 12, before and after the line; every rerun finished")
+    assert deaths
 
 
 @pytest.mark.proof
