@@ -70,7 +70,8 @@ class Variables:
         value = self._raw.get(name)
         if not isinstance(value, Mapping):
             return None
-        return plain({key: value[key] for key in value if key not in _ABOUT_THE_TASK}, secrets=True)
+        result: dict[str, Any] = plain({key: value[key] for key in value if key not in _ABOUT_THE_TASK}, secrets=True)
+        return result
 
     def fact(self, name: str) -> Any:
         """One gathered fact (`ansible_facts.NAME`), or None. Facts are data from the host, never templates."""
