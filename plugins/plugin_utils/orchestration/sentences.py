@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
-from ..model.addresses import Family
+from ..model import services as line
+from ..model.addresses import Address, Family
 from ..model.bundle import Bundle
 from ..model.deciding import Decision, decide
 from ..model.estate import Direction
 from ..model.flows import Flow
 from .planfile import Sentence
-from .statements import Statement
+from .statements import Statement, Witness
 
 
 class Blame:
@@ -28,11 +30,19 @@ class Blame:
         self._at = at
         self._places = places
         self._changed = changed
+        self._holders = {
+            (entry.zone, family, number): name
+            for name, entry in new.workloads.items()
+            for family, number in entry.addresses
+        }
         self._points: dict[str, list[str]] = {}
         for name in sorted(new.points):
             self._points.setdefault(new.points[name].workload, []).append(name)
 
     def sentence(self, statement: Statement, flows: Collection[Flow]) -> Sentence:
+        """With flows the witness is the conversation that is cut most often: people believe what they have seen."""
+        if flows:
+            statement = self._witnessed(statement, max(flows, key=lambda flow: (flow.count, flow.last_seen)))
         rule, was, why = self._decided(statement)
         return Sentence(
             verdict=statement.verdict,
@@ -50,6 +60,26 @@ class Blame:
             flows=sum(flow.count for flow in flows),
             last_seen=max(flow.last_seen for flow in flows).isoformat(timespec="seconds") if flows else "",
         )
+
+    def _witnessed(self, statement: Statement, flow: Flow) -> Statement:
+        ends = [(end, self._holder(end)) for end in (flow.consumer, flow.provider)]
+        return replace(
+            statement,
+            witness=Witness(
+                consumer=ends[0][1],
+                consumer_address=str(ends[0][0]),
+                provider=ends[1][1],
+                provider_address=str(ends[1][0]),
+                service=line.show(((flow.service, flow.service),))[0],
+            ),
+            packet=(
+                flow.consumer.zone, flow.consumer.family, flow.consumer.number, flow.provider.number, flow.service,
+            ),
+        )  # fmt: skip
+
+    def _holder(self, address: Address) -> str:
+        """The name of the workload at an address, "" where it is nobody's."""
+        return self._holders.get((address.zone, address.family, address.number), "")
 
     def _decided(self, statement: Statement) -> tuple[str, str, str]:
         """(rule after, rule before, words) of the end where the verdict moves."""

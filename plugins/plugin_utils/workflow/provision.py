@@ -301,7 +301,8 @@ def finish(store: Store, digest: str, phases: Mapping[str, Mapping[str, Outcome]
     if at_new or waiting or plan.empty:
         ref = store.ref("provisioned")
         set_provisioned(store, plan.evidence.bundle, ref.version if ref else None)
-        store.set_ref(LAST_PLAN, plan.digest, ANYTHING)
+        if plan.body.kind != "repair":  # the way back from a repair is the way back from what it repaired
+            store.set_ref(LAST_PLAN, plan.digest, ANYTHING)
     Journal(store).record(plan.digest, "*", "finish", "done" if not elsewhere else "partial", elsewhere=elsewhere)
     return Finish(tuple(sorted(at_new)), waiting, elsewhere)
 

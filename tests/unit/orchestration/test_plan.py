@@ -86,6 +86,17 @@ def test_observed_connections_that_a_denial_ends_are_a_cut_and_a_risk(shop_plan)
     assert shop_plan.evidence.observed["window"] == "30 d"
 
 
+def test_the_witness_of_a_cut_is_the_conversation_that_is_cut():
+    everything = ["web-to-db: allow role=web -> role=db : tcp/5432", "batch-to-db: allow app=batch -> role=db : tcp"]
+    old, new = bundle(SHOP, everything), bundle(SHOP, AFTER, "policy-2")
+    plan = make_plan(new, old, states(old), AT, OPTIONS, seen("10.0.0.4", "10.0.0.3", "tcp/8080"))
+
+    (denied,) = [one for one in plan.evidence.statements if one.cut]
+
+    assert str(denied.witness) == "batch-1 10.0.0.4 -> db-1 10.0.0.3 tcp/8080"
+    assert denied.why == "removed rule batch-to-db; db-1 is full"
+
+
 def test_without_observations_a_denial_is_no_low_risk():
     old, new = bundle(SHOP, BEFORE), bundle(SHOP, AFTER, "policy-2")
 
