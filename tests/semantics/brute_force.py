@@ -318,7 +318,7 @@ class BruteForce:
 
     def failsafe(self, direction, own, peer, peer_address, point):
         """3.6"""
-        if peer is own:
+        if peer is own or (peer is None and peer_address[1].is_loopback):
             return True
         managing = any(service_holds(term, point, self.services) for term in self.management)
         if direction == "ingress" and managing and peer_address[1] in self.controllers:
@@ -356,8 +356,10 @@ class BruteForce:
         """Answer by name or address, over all pairs of addresses: allowed, denied, mixed or unknown."""
         point = service_point(service)
         answers = {}
-        for source_workload, source in self.ends(consumer):
-            for target_workload, target in self.ends(provider):
+        for source_workload, source in self.ends(consumer, self.zone_of(provider)):
+            for target_workload, target in self.ends(provider, self.zone_of(consumer)):
+                if self.shared(source) and (source_workload is target_workload) != (consumer == provider):
+                    continue
                 if source[1].version != target[1].version or (family and source[1].version != family):
                     continue
                 if (point[0] == "icmp" and source[1].version == 6) or (point[0] == "icmpv6" and source[1].version == 4):
@@ -426,18 +428,32 @@ class BruteForce:
                             return True
         return False
 
-    def ends(self, text):
-        """(workload or None, zoned address) for a name or a written address."""
+    def zone_of(self, text):
+        """The zone in which an address written beside this end is meant (3.10)."""
+        return self.workloads[text]["zone"] if text in self.workloads else ""
+
+    def holders(self, pair):
+        return [workload for workload in self.workloads.values() if pair in workload["addresses"]]
+
+    def shared(self, pair):
+        return len(self.holders(pair)) > 1
+
+    def ends(self, text, zone):
+        """(workload or None, zoned address) for a name or a written address; with all who share the address."""
         if text in self.workloads:
-            return [(self.workloads[text], address) for address in self.workloads[text]["addresses"]]
+            own = self.workloads[text]
+            return [
+                (holder, pair)
+                for pair in own["addresses"]
+                for holder in sorted(self.holders(pair), key=lambda holder: holder is not own)
+            ]
         for item in self.service_addresses:
             if item["name"] == text:
                 return [(None, ("", ipaddress.ip_address(item["address"])))]
         address = ipaddress.ip_address(text)
-        held = [
-            (workload, pair)
-            for workload in self.workloads.values()
-            for pair in workload["addresses"]
-            if pair == ("", address)
-        ]
-        return held or [(None, ("", address))]
+        held = [(workload, (zone, address)) for workload in self.holders((zone, address))]
+        if not held:  # not known in this zone; where exactly one zone knows it, that is the one
+            known = {pair for workload in self.workloads.values() for pair in workload["addresses"]}
+            known = [pair for pair in known if pair[1] == address]
+            held = [(workload, known[0]) for workload in self.holders(known[0])] if len(known) == 1 else []
+        return held or [(None, (zone, address))]

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import Rejected
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.explain import explain, find_target, parse_point
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.explain import explain, find_targets, parse_point
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.check import check
 
 from .brute_force import BruteForce
@@ -76,8 +76,7 @@ def test_explain_says_what_the_case_says(case: Case, question: Question) -> None
     for family in families(case, question):
         answer = explain(
             decider,
-            find_target(decider, question.consumer, family),
-            find_target(decider, question.provider),
+            *find_targets(decider, question.consumer, question.provider, family),
             parse_point(question.service, {}),
             question.service,
         )

@@ -124,11 +124,11 @@ class Estate:
 
     @cached_property
     def by_address(self) -> Mapping[Address, tuple[Workload, ...]]:
-        index: dict[Address, tuple[Workload, ...]] = {}
+        index: dict[Address, list[Workload]] = {}
         for workload in self.workloads.values():
             for address in workload.addresses:
-                index[address] = (*index.get(address, ()), workload)
-        return index
+                index.setdefault(address, []).append(workload)
+        return {address: tuple(holders) for address, holders in index.items()}
 
     def holders(self, address: Address) -> tuple[Workload, ...]:
         """The workloads that have this address; more than one only where all say `shared`."""

@@ -18,7 +18,7 @@ from ..model.addresses import Address
 from ..model.artifact import FAILSAFE, ORDER
 from ..model.estate import Direction, Mode, Workload
 from ..model.forms import evaluate
-from ..model.intervals import Intervals, contains, intersection
+from ..model.intervals import EMPTY, Intervals, contains, intersection, subtraction, union
 from .compile import Compiled, Copy
 
 DecidedBy = Literal["rule", "mode", "failsafe", "unenforced"]
@@ -80,6 +80,27 @@ class Decider:
             self.side_allowed("egress", consumer, provider), self.side_allowed("ingress", provider, consumer)
         )
 
+    def by_name(self, consumer: End, provider: End) -> Intervals:
+        """Services an allow rule to a name may open towards an address of nobody: what else only the mode denies.
+
+        Names are compared, not resolved, so the answer for them is unknown (DESIGN §3.14).
+        """
+        mode = self.mode("egress", consumer.workload)
+        if mode != "full" or consumer.workload is None or provider.workload is not None:
+            return EMPTY
+        position = self.compiled.classes.of[consumer.workload.name]
+        named = EMPTY
+        for peer in self.compiled.by_name:
+            if peer.bits >> position & 1 and peer.valid(self.at):
+                named = union(named, peer.origin.rule.services)
+        if not named:
+            return EMPTY
+        copies = self.compiled.copies["egress"]
+        artifacts = [copies[index].artifact for index in self.matching("egress", consumer, provider)]
+        family = consumer.address.family
+        by_mode = subtraction(evaluate(artifacts, "selective", family), evaluate(artifacts, "full", family))
+        return intersection(named, by_mode)
+
     def side_allowed(self, direction: Direction, own: End, peer: End) -> Intervals:
         family = own.address.family
         mode = self.mode(direction, own.workload)
@@ -134,6 +155,8 @@ class Decider:
             return SideDecision("allowed", "unenforced", would=self._would(direction, own, peer, point))
         if own.workload is peer.workload:
             return SideDecision("allowed", "failsafe", mode, reason="a workload to itself")
+        if peer.workload is None and _is_loopback(peer.address):
+            return SideDecision("allowed", "failsafe", mode, reason="loopback")
         copies = self.compiled.copies[direction]
         matching = [copies[index] for index in self.matching(direction, own, peer)]
         copy = deciding(matching, point)
@@ -158,6 +181,10 @@ def deciding(matching: list[Copy], point: int) -> Copy | None:
             continue
         return min(here, key=lambda copy: copy.artifact.order)
     return None
+
+
+def _is_loopback(address: Address) -> bool:
+    return address.number >> 24 == 127 if address.family == 4 else address.number == 1
 
 
 def _addresses_match(copy: Copy, own: End, peer: End, peer_class: int, zone: str) -> bool:

@@ -4,8 +4,8 @@
 """Groups of ends that no rule can tell apart, so that all-pairs questions are asked once per pair of groups.
 
 Two ends are in one group when their workloads are in one class and zone and no written prefix separates their
-addresses. Addresses of nobody form groups too: one for every region that prefixes and guardrails cut out of the
-address space.
+addresses; a shared address has a group of its own. Addresses of nobody form groups too: one for every region that
+prefixes and guardrails cut out of the address space.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Ends:
             prefix for source in compiled.sources.values() if source.prefixes is not None for prefix in source.prefixes
         ]
         written.extend(prefixes)
+        self._zones = {prefix.zone for prefix in written if prefix.zone is not None}
         self._cuts: dict[Family, list[int]] = {
             family: sorted({cut for item in written if item.family == family for cut in (item.low, item.high + 1)})
             for family in FAMILIES
@@ -48,7 +49,7 @@ class Ends:
         self._collect()
 
     def _collect(self) -> None:
-        collected: dict[tuple[int, str, Family, int], list[End]] = {}
+        collected: dict[tuple[int, str, Family, int, int], list[End]] = {}
         for workload in self._compiled.estate.workloads.values():
             for end in ends_of(workload):
                 address = end.address
@@ -57,9 +58,10 @@ class Ends:
                     workload.zone,
                     address.family,
                     self._region(address.family, address.number),
+                    address.number if len(self._compiled.estate.holders(address)) > 1 else -1,
                 )
                 collected.setdefault(key, []).append(end)
-        for (_class, _zone, family, _region), ends in collected.items():
+        for (_class, _zone, family, _region, _shared), ends in collected.items():
             for end in ends:
                 self._positions[end] = len(self.groups)
             self.groups.append(Group(family, ends[0], tuple(ends)))
@@ -70,6 +72,12 @@ class Ends:
     def of(self, end: End) -> int:
         """The position of the group of a workload's end. Raises KeyError for addresses of nobody."""
         return self._positions[end]
+
+    def all_externals(self) -> Iterator[Group]:
+        """The groups of nobody in every zone that policy or estate knows: each has an outside of its own."""
+        zones = {"", *(workload.zone for workload in self._compiled.estate.workloads.values()), *self._zones}
+        for zone in sorted(zones):
+            yield from self.externals(zone)
 
     def externals(self, zone: str = "") -> Iterator[Group]:
         """One group per region of the address space that holds addresses of nobody."""

@@ -43,7 +43,7 @@ def run_tests(policy: Policy, decider: Decider) -> list[TestResult]:
 
 def _run(test: PolicyTest, decider: Decider, cuts: list[int]) -> TestResult:
     try:
-        consumer, provider = find_target(decider, test.consumer), find_target(decider, test.provider)
+        consumer, provider = find_targets(decider, test.consumer, test.provider)
         for point in _points(test.services, cuts):
             answer = explain(decider, consumer, provider, point, line.show(((point, point),))[0])
             if answer.verdict != test.expect:

@@ -111,14 +111,32 @@ def side_to_dict(side: SideDecision) -> dict[str, Any]:
     }
 
 
-def find_target(decider: Decider, text: str, family: Family | None = None) -> Target:
-    """A workload, a service address, or an IP address; in that order. Raises PolicyError (E-TARGET)."""
+def find_targets(decider: Decider, consumer: str, provider: str, family: Family | None = None) -> tuple[Target, Target]:
+    """Both ends of a question. A bare address is meant in the zone of the other end (DESIGN §3.10).
+
+    Raises PolicyError (E-TARGET).
+    """
+    workloads = decider.compiled.estate.workloads
+    zones = [workloads[text].zone if text in workloads else "" for text in (consumer, provider)]
+    return find_target(decider, consumer, family, zones[1]), find_target(decider, provider, None, zones[0])
+
+
+def find_target(decider: Decider, text: str, family: Family | None = None, zone: str = "") -> Target:
+    """A workload, a service address, or an IP address in `zone`; in that order. Raises PolicyError (E-TARGET).
+
+    Whoever shares an address of the workload is one of its ends: no packet tells them apart.
+    """
     from difflib import get_close_matches
 
     estate = decider.compiled.estate
     if text in estate.workloads:
         workload = estate.workloads[text]
-        ends = tuple(End(address, workload) for address in workload.addresses if family in (None, address.family))
+        ends = tuple(
+            End(address, holder)
+            for address in workload.addresses
+            if family in (None, address.family)
+            for holder in (workload, *(other for other in estate.holders(address) if other is not workload))
+        )
         if not workload.addresses:
             raise PolicyError("E-TARGET", f"{text} has no address.", hint="Set microseg_addresses or run discover.")
         return Target(text, ends)
@@ -126,7 +144,7 @@ def find_target(decider: Decider, text: str, family: Family | None = None) -> Ta
         if service.name == text or str(service.address) == text:
             return Target(text, (End(service.address),), service)
     try:
-        address = parse_address(text)
+        address = parse_address(text, zone)
     except MicrosegError:
         names = [*estate.workloads, *(service.name for service in estate.service_addresses)]
         near = get_close_matches(text, names, n=1)
@@ -153,6 +171,8 @@ def explain(decider: Decider, consumer: Target, provider: Target, point: int, se
             continue
         if not contains(line.UNIVERSE[source.address.family], point):
             continue
+        if _shared(decider, source) and (source.workload is target.workload) != (consumer.text == provider.text):
+            continue  # of those that share an address, one is asked about another one or about itself, not both
         if provider.service_address is not None:
             pairs.extend(_through(decider, source, provider.service_address, point))
         else:
@@ -166,6 +186,10 @@ def explain(decider: Decider, consumer: Target, provider: Target, point: int, se
     verdicts = {pair.verdict for pair in pairs}
     verdict: Verdict = verdicts.pop() if len(verdicts) == 1 else "mixed"
     return Explanation(consumer.text, provider.text, service, verdict, tuple(pairs))
+
+
+def _shared(decider: Decider, end: End) -> bool:
+    return len(decider.compiled.estate.holders(end.address)) > 1
 
 
 def _pair(decider: Decider, consumer: End, provider: End, point: int) -> PairExplanation:

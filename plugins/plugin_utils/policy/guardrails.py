@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ..model import services as line
 from ..model.addresses import Prefix
-from ..model.intervals import Intervals, intersection, subtraction, union
+from ..model.intervals import Intervals, contains, intersection, normalised, subtraction, union
 from ..model.labels import Truth
 from ..model.policy import AddressPeer, Guardrail, Peer, Policy, Scope
 from ..model.selectors import Selector
@@ -62,7 +62,7 @@ def judge_guardrails(policy: Policy, decider: Decider) -> list[GuardrailResult]:
         for prefix in _prefixes(peer)
     ]
     ends = Ends(decider.compiled, prefixes)
-    externals = list(ends.externals())
+    externals = list(ends.all_externals())
     known: dict[tuple[End, End], Intervals] = {}
     return [_judge(guardrail, decider, ends, externals, known) for guardrail in policy.guardrails]
 
@@ -97,7 +97,7 @@ def _judge(
                 continue
             key = (source.representative, target.representative)
             if key not in known:
-                known[key] = decider.allowed(*first)
+                known[key] = _perhaps_allowed(decider, *first)
             broken = intersection(known[key], services)
             if not broken:
                 continue
@@ -107,6 +107,38 @@ def _judge(
                 point = line.representative(broken)
                 witness = (_name(first[0]), _name(first[1]), line.show(((point, point),))[0])
     return GuardrailResult(guardrail, "violated" if witness else "holds", witness, found, pairs)
+
+
+def _perhaps_allowed(decider: Decider, consumer: End, provider: End) -> Intervals:
+    """What is allowed, and what is unknown: by a name, or because another workload shares the address."""
+    holders = decider.compiled.estate.holders
+    found = union(decider.by_name(consumer, provider), _through_service_addresses(decider, consumer, provider))
+    for source in holders(consumer.address) or (None,):
+        for target in holders(provider.address) or (None,):
+            if source is not target or source is None:
+                answer = decider.allowed(End(consumer.address, source), End(provider.address, target))
+                found = union(found, answer)
+    return found
+
+
+def _through_service_addresses(decider: Decider, consumer: End, provider: End) -> Intervals:
+    """Services of a member that the consumer reaches (or perhaps does) by way of a virtual address (DESIGN §3.12)."""
+    if provider.workload is None:
+        return ()
+    classes = decider.compiled.classes
+    found: list[tuple[int, int]] = []
+    for service in decider.compiled.estate.service_addresses:
+        front = End(service.address)
+        if service.address.family != consumer.address.family:
+            continue
+        if not classes.last_known(service.members) >> classes.of[provider.workload.name] & 1:
+            continue
+        opened = decider.side_allowed("egress", consumer, front)
+        accepted = decider.side_allowed("ingress", provider, consumer)
+        if service.source == "rewritten":
+            accepted = union(accepted, decider.side_allowed("ingress", provider, front))
+        found += [(to, to) for at, to in service.ports if contains(opened, at) and contains(accepted, to)]
+    return normalised(found)
 
 
 def _distinct(source: Group, target: Group) -> tuple[End, End] | None:

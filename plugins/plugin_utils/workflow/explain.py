@@ -12,7 +12,7 @@ from ..model import services as line
 from ..model.errors import NOWHERE
 from ..policy.compile import Stage
 from ..policy.decide import Decider
-from ..policy.explain import Explanation, find_target, matching_rules
+from ..policy.explain import Explanation, find_targets, matching_rules
 from ..policy.explain import explain as explain_pair
 from .inputs import Inputs
 
@@ -40,7 +40,7 @@ def explain(inputs: Inputs, consumer: str, provider: str, service: str, *, stage
 
     def answer(which: Stage) -> Explanation:
         decider = Decider(inputs.compiled(which), inputs.at)
-        return explain_pair(decider, find_target(decider, consumer), find_target(decider, provider), point, service)
+        return explain_pair(decider, *find_targets(decider, consumer, provider), point, service)
 
     decider = Decider(inputs.compiled(stage), inputs.at)
     explanation = answer(stage)
