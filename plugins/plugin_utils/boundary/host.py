@@ -111,6 +111,9 @@ def _end(variables: Variables, key: str, written: Any, zone: ZoneInfo) -> dateti
             day = date.fromisoformat(str(written))
             return datetime.combine(day + timedelta(days=1), time(), zone)
         end = datetime.fromisoformat(str(written))
+    except OverflowError:
+        why = f"has {key} with expires {written!r}, which is beyond the calendar"
+        raise _bad(variables, "microseg_labels", why, "Leave expires out for what does not end.") from None
     except ValueError:
         raise _bad(variables, "microseg_labels", f"has {key} with expires {written!r}, which is not ISO 8601") from None
     return end if end.tzinfo is not None else end.replace(tzinfo=zone)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..boundary.moments import moment
 from ..model.errors import Finding, MicrosegError, Rejected
+from ..model.redact import redact
 
 if TYPE_CHECKING:
     from ..boundary.inventory import Inventory
@@ -79,7 +80,7 @@ class Job:
         options = []
         if inventory:
             options += [word for source in self.inventories for word in ("-i", source)]
-            options += [word for given in self.extra_vars for word in ("-e", given)]
+            options += [word for given in self.extra_vars for word in ("-e", redact(given))]
         if self.policy != Path("policy") and "-p" not in words:
             options += ["-p", str(self.policy)]
         return shlex.join(["microseg", *words, *options])

@@ -65,6 +65,7 @@ class TestLabels:
             "{app: ''}",
             "{app: {valeu: a}}",
             "{app: {value: a, expires: soon}}",
+            "{app: {value: a, expires: 9999-12-31}}",
             "{app: {value: a, until: '2027-01-01'}}",
         ],
     )

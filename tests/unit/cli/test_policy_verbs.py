@@ -161,3 +161,20 @@ def test_next_command_carries_the_sources_of_this_run(microseg: Microseg, shop: 
     (shop / "policy").rename(shop / "rules")
 
     assert "-i hosts.yml -e x=1 -p rules" in microseg("check", "-p", "rules", "-e", "x=1").stdout
+
+
+def test_a_secret_given_by_extra_vars_is_not_in_the_next_command(microseg: Microseg) -> None:
+    result = microseg("check", "-e", "db_password=hunter2")
+
+    assert result.code == 0
+    assert "hunter2" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(("who", "meant"), [("web-l", "web-1"), ("rolle=web", "role")])
+def test_reach_of_somebody_unknown_is_2_and_not_an_empty_list(microseg: Microseg, who: str, meant: str) -> None:
+    for option in ("--from", "--to"):
+        result = microseg("reach", option, who, "--format", "json")
+
+        assert result.code == 2
+        assert result.json["findings"][0]["code"] == "E-LABEL-KEY"
+        assert f"Did you mean {meant}" in result.stderr
