@@ -70,6 +70,23 @@ options:
     description: How long to wait for packets of running sessions with O(warm_up=true); 0 to 60.
     type: float
     default: 2.0
+  dependencies:
+    description:
+      - Services this host cannot do without. O(commit=arm) tries them before anything changes and returns those that
+        answered as RV(dependencies); O(commit=confirm), given these, refuses to confirm (C(E-DEPENDENCY)) if one does
+        not answer any more.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: IPv4 or IPv6 address.
+        type: str
+        required: true
+      service:
+        description: C(tcp/PORT), C(udp/PORT), C(icmp/8.0) or C(icmpv6/128.0).
+        type: str
+        required: true
   reset:
     description:
       - Connections whose tracking is deleted after O(commit=confirm).
@@ -200,6 +217,11 @@ members_changed:
   type: dict
   returned: with O(commit=arm), where the policy was already there
   sample: {added: 2, removed: 1}
+dependencies:
+  description: Those of O(dependencies) that answered before the change; all of them where the change was armed before.
+  type: list
+  elements: dict
+  returned: with O(commit=arm)
 will_break:
   description:
     - Live TCP sessions the kernel does not track and the policy will therefore not know.
@@ -245,7 +267,13 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.microseg.plugins.module_utils.host import confirm, conntrack, removal, revert
+from ansible_collections.bulkhead.microseg.plugins.module_utils.host import (
+    confirm,
+    conntrack,
+    dependencies,
+    removal,
+    revert,
+)
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.arm import Wish, arm
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.errors import PAYLOAD, HostError
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.listing import ABSENT, canonical_hash
@@ -264,6 +292,7 @@ def act(machine: Machine, options: Dict[str, Any], check: bool, diff: bool) -> D
     if options["commit"] == "confirm":
         if not options["token"]:
             raise HostError(PAYLOAD, "commit=confirm needs the token that commit=arm returned.")
+        dependencies.require(options["dependencies"])
         return confirm.confirm(machine, options["token"], options["reset"], check)
     done = revert.revert(machine, options["token"], "by its controller", check)
     return dict(done, hash=None if check else canonical_hash(machine.nft.table()), findings=[])
@@ -287,7 +316,9 @@ def _arm(machine: Machine, options: Dict[str, Any], check: bool, diff: bool) -> 
         diff=diff,
         check=check,
     )
+    answering = options["dependencies"] if check else dependencies.answering(options["dependencies"])
     result = arm(machine, wish)
+    result["dependencies"] = options["dependencies"] if result.get("resumed") else answering
     result.setdefault("will_break", None)
     if result.get("diff") is None:
         result.pop("diff", None)
@@ -309,6 +340,15 @@ def main() -> None:
             "timeout": {"type": "int", "default": 120},
             "warm_up": {"type": "bool", "default": False},
             "warm_seconds": {"type": "float", "default": 2.0},
+            "dependencies": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "service": {"type": "str", "required": True},
+                },
+            },
             "reset": {
                 "type": "list",
                 "elements": "dict",

@@ -147,6 +147,24 @@ def test_a_policy_that_cuts_the_controller_off_is_refused(site: Site) -> None:
     assert site.rulesets() == before
 
 
+def test_a_change_that_takes_a_host_what_it_needs_is_not_confirmed(site: Site) -> None:
+    """Last word for the host: its peers would not notice that it lost its printer."""
+    needs = "  dependencies: [{to: {workload: printer}, services: [tcp/9100]}]\nlabel_rules:\n"
+    site.write_policy(POLICY + PRINTING)
+    assert site.enforce(site.plan()["digest"]).code == 0
+    assert site.lab.connect("app-1", "printer", "tcp/9100") == "allowed"
+    site.write_policy(POLICY.replace("label_rules:\n", needs))
+
+    run = site.enforce(site.plan()["digest"])
+
+    assert run.code != 0
+    assert "E-DEPENDENCY" in run.output
+    assert site.lab.connect("app-1", "printer", "tcp/9100") == "allowed"
+    site.write_policy(POLICY)
+    assert site.enforce(site.plan()["digest"]).code == 0
+    assert site.lab.connect("app-1", "printer", "tcp/9100") == "denied"
+
+
 @dataclass(frozen=True)
 class Change:
     """A change of which one host has seen its part, by --limit."""

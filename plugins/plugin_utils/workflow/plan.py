@@ -20,6 +20,7 @@ from ..orchestration.planstore import load_plan, provisioned, save_plan
 from ..orchestration.store import Store
 from ..orchestration.waves import DEFAULT_BATCHES
 from .compile import compile_bundle
+from .dependencies import keep_dependencies
 from .inputs import Inputs
 from .live import Answer, keep_answers, understand
 
@@ -120,7 +121,9 @@ def _planned(inputs: Inputs, store: Store, bundle: Bundle, before: Bundle | None
         artifact = bundle.artifact(point)
         if not artifact.idle:
             Nftables.render(artifact, artifact.policy_digest())
-    return PlanResult(result, bundle, save_plan(store, result, bundle))
+    digest = save_plan(store, result, bundle)
+    keep_dependencies(store, result, inputs)
+    return PlanResult(result, bundle, digest)
 
 
 def _refuse_names(inputs: Inputs, bundle: Bundle, made: Plan) -> None:

@@ -32,6 +32,7 @@ from ..orchestration.phases import PHASES
 from ..orchestration.planfile import Plan
 from ..orchestration.planstore import load_plan, set_provisioned, target_artifact, verify_bundle
 from ..orchestration.store import ANYTHING, Store
+from .dependencies import dependencies_of
 
 LEASE = "provision"
 LAST_PLAN = "provisioned-plan"
@@ -122,7 +123,9 @@ def slice_for(store: Store, digest: str, workload: str, phase: str) -> dict[str,
             "E-NO-POINT", f"Plan {plan.digest[:8]} has no rules for {point} in {phase}.", hint="Plan again."
         )
     payload = dict(Nftables.render(artifact, artifact.policy_digest()).payload)
-    return {**common, "state": "present", "policy": payload, "reset": list(_cuts(artifact))}
+    own = frozenset(text for family in FAMILIES for text in cidrs(family, artifact.own.get(family, ())))
+    needs = dependencies_of(store, plan, own)
+    return {**common, "state": "present", "policy": payload, "reset": list(_cuts(artifact)), "dependencies": needs}
 
 
 def _point_of(store: Store, plan: Plan, workload: str) -> str:
