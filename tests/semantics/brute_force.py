@@ -150,6 +150,7 @@ class BruteForce:
                 "name": name,
                 "managed": item.get("managed", True),
                 "zone": zone,
+                "enforces": item.get("enforces", ("ingress", "egress")),
                 "addresses": [(zone, ipaddress.ip_address(text)) for text in item.get("addresses", [])],
                 "labels": {key: self._fact(value) for key, value in item.get("labels", {}).items()},
             }
@@ -293,7 +294,7 @@ class BruteForce:
         """(verdict, decided by) of one side."""
         if own is None or not own["managed"]:
             return "allowed", "unenforced"
-        mode = "full" if intent else own["modes"][direction]
+        mode = "full" if intent else own["modes"][direction] if direction in own["enforces"] else "idle"
         if mode in ("idle", "visibility"):
             return "allowed", "unenforced"
         if failsafe and self.failsafe(direction, own, peer, peer_address, point):

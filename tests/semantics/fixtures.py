@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import (
+    DIRECTIONS,
     EnforcementPoint,
     InventoryHost,
     ObservedAddress,
@@ -141,7 +142,11 @@ def inventory_host(name: str, value: dict[str, Any]) -> InventoryHost:
         addresses=tuple(ObservedAddress(text, "microseg_addresses") for text in value["addresses"]),
         zone=value.get("zone", ""),
         shared=value.get("shared", False),
-        enforcement=(EnforcementPoint(name, "nftables"),),
+        enforcement=tuple(
+            EnforcementPoint(name, "nftables", directions=tuple(directions))
+            for directions in [value.get("enforces", DIRECTIONS)]
+            if directions
+        ),
     )
 
 

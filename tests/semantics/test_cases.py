@@ -8,12 +8,14 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import Rejected
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import contains
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.explain import explain, find_targets, parse_point
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.check import check
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.reach import reach
 
 from .brute_force import BruteForce
-from .fixtures import Case, Question, load_cases
+from .fixtures import NOW, Case, Question, load_cases
 
 CASES = load_cases()
 FAMILIES = {"ipv4": 4, "ipv6": 6}
@@ -107,3 +109,20 @@ def test_guardrails_and_policy_tests_come_out_as_the_case_says(case: Case) -> No
     assert ["passes" if result.passes else "fails" for result in report.tests] == [
         outcome for _test, outcome in case.tests
     ]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES if not case.errors])
+def test_reach_and_explain_by_name_give_one_answer(case: Case) -> None:
+    """For every pair of workloads: what reach lists is what explain says of it, also where ends look alike."""
+    inputs = case.inputs()
+    pairs = {(pair.consumer, pair.provider, pair.family): pair for pair in reach(inputs, with_failsafe=True).pairs}
+    decider = Decider(inputs.active, NOW)
+    for (consumer, provider, family), pair in pairs.items():
+        for text in ("tcp/1", "tcp/80", "tcp/5432", "udp/53"):
+            point = parse_point(text, {})
+            ends = find_targets(decider, consumer, provider, family)
+            verdicts = {found.verdict for found in explain(decider, *ends, point, text).pairs}
+            assert ("allowed" in verdicts) == contains(pair.allowed, point), (consumer, provider, text)
+            if "allowed" not in verdicts:
+                assert ("unknown" in verdicts) == contains(pair.unknown, point), (consumer, provider, text)
+            assert (pair.by_address is None) or len(pair.by_address) > 1

@@ -126,7 +126,7 @@ def _common_groups(before: Decider, after: Decider) -> tuple[list[Group], list[t
         groups.append(Group(ends[0].address.family, ends[0], tuple(ends)))
         few = ends[:2]
         paired.append(({_key(end): other[_key(end)] for end in few}, {_key(end): end for end in few}))
-    for group in new.externals():
+    for group in new.all_externals():
         groups.append(group)
         paired.append(({}, {}))
     return groups, paired

@@ -3,9 +3,9 @@
 
 """Groups of ends that no rule can tell apart, so that all-pairs questions are asked once per pair of groups.
 
-Two ends are in one group when their workloads are in one class and zone and no written prefix separates their
-addresses; a shared address has a group of its own. Addresses of nobody form groups too: one for every region that
-prefixes and guardrails cut out of the address space.
+Two ends are in one group when their workloads are in one class and zone, enforce the same directions, and no written prefix
+separates their addresses; a shared address has a group of its own. Addresses of nobody form groups too: one for every
+region that prefixes and guardrails cut out of the address space.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..model.addresses import FAMILIES, WHOLE_FAMILY, Address, Family, Prefix
-from ..model.estate import Workload
+from ..model.estate import DIRECTIONS, Workload
 from ..model.intervals import Intervals, normalised, subtraction
 from .compile import Compiled
 from .decide import End
@@ -49,22 +49,24 @@ class Ends:
         self._collect()
 
     def _collect(self) -> None:
-        collected: dict[tuple[int, str, Family, int, int], list[End]] = {}
+        collected: dict[tuple[object, ...], list[End]] = {}
         for workload in self._compiled.estate.workloads.values():
+            enforced = tuple(workload.enforces(direction) for direction in DIRECTIONS)
             for end in ends_of(workload):
                 address = end.address
                 key = (
                     self._compiled.classes.of[workload.name],
                     workload.zone,
+                    enforced,
                     address.family,
                     self._region(address.family, address.number),
                     address.number if len(self._compiled.estate.holders(address)) > 1 else -1,
                 )
                 collected.setdefault(key, []).append(end)
-        for (_class, _zone, family, _region, _shared), ends in collected.items():
+        for ends in collected.values():
             for end in ends:
                 self._positions[end] = len(self.groups)
-            self.groups.append(Group(family, ends[0], tuple(ends)))
+            self.groups.append(Group(ends[0].address.family, ends[0], tuple(ends)))
 
     def _region(self, family: Family, number: int) -> int:
         return bisect_right(self._cuts[family], number)
