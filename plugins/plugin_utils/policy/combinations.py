@@ -17,6 +17,7 @@ from ..model.estate import Estate, Workload
 from ..model.labels import Fact, Truth
 from ..model.policy import Policy
 from ..model.selectors import Selector
+from .estate_builder import declared_service_addresses
 from .resolve import ResolvedRule
 
 OTHER = "other"
@@ -79,13 +80,19 @@ def _fitting(selectors: list[Selector], key: str, option: str | None) -> int:
 
 
 def synthetic_estate(
-    classes: Iterable[dict[str, str]], named: Iterable[str], prefixes: Iterable[Prefix], policy: Policy
+    classes: Iterable[dict[str, str]],
+    named: Iterable[str],
+    prefixes: Iterable[Prefix],
+    policy: Policy,
+    reserved: Iterable[Address] = (),
 ) -> Estate:
     """Two managed workloads per class (so that every class also meets itself) and one per named workload.
 
     Each has an address in every region the prefixes cut out, so that rules by address are compared too. Workloads
-    stand in the same places; only questions about whole ends make sense here, not who owns an address.
+    stand in the same places; only questions about whole ends make sense here, not who owns an address. Nobody stands at
+    a `reserved` address (a controller, a service address): it would make everybody one.
     """
+    taken = {(address.family, address.number) for address in reserved}
     addresses = tuple(
         Address("", family, low)
         for family in FAMILIES
@@ -99,6 +106,7 @@ def synthetic_estate(
                 if cut <= WHOLE_FAMILY[family][0][1]
             }
         )
+        if (family, low) not in taken
     )
     workloads = {
         f"class-{index:04d}{twin}": Workload(
@@ -108,4 +116,9 @@ def synthetic_estate(
         for twin in ("a", "b")
     }
     workloads.update({name: Workload(name, {}, addresses) for name in named})
-    return Estate(workloads, service_addresses=(), controllers=policy.settings.controllers)
+    return Estate(
+        workloads,
+        service_addresses=declared_service_addresses(policy),
+        controllers=policy.settings.controllers,
+        management_ports=policy.settings.management_ports,
+    )

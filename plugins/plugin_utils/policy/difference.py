@@ -11,12 +11,15 @@ from typing import Any
 
 from ..model import services as line
 from ..model.addresses import FAMILY_NAMES, Family
-from ..model.intervals import Intervals, subtraction
+from ..model.estate import DIRECTIONS, Direction
+from ..model.intervals import Intervals, intersection, subtraction, union
 from .decide import Decider, End
 from .ends import Ends, Group
 
 #: A group of ends that neither policy tells apart, as positions in the list of groups.
 Side = tuple[int, ...]
+#: Per group the same ends in both estates, by key.
+Paired = list[tuple[dict[str, End], dict[str, End]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,25 @@ class PolicyDifference:
 
 
 def compare_policies(
-    before: Decider, after: Decider, describe: Callable[[list[Group]], str], name: Callable[[End], str]
+    before: Decider,
+    after: Decider,
+    describe: Callable[[list[Group]], str],
+    name: Callable[[End], str],
+    imagined: bool = False,
 ) -> PolicyDifference:
     """Exact over all ends both estates have, and over every region of outside addresses the policies tell apart.
 
-    `describe` says a list of groups in words, `name` one end.
+    `describe` says a list of groups in words, `name` one end. `imagined`: the workloads are those of
+    `synthetic_estate`.
     """
-    groups, paired = _common_groups(before, after)
+    groups, paired = _common_groups(before, after, imagined)
+    changed = {direction: _changed(before, after, direction, paired) for direction in DIRECTIONS}
     allowed: dict[tuple[Family, Intervals], dict[int, list[int]]] = {}
     denied: dict[tuple[Family, Intervals], dict[int, list[int]]] = {}
     for source, (old_source, new_source) in enumerate(paired):
         for target, (old_target, new_target) in enumerate(paired):
+            if not changed["egress"][source] and not changed["ingress"][target]:
+                continue
             if groups[source].family != groups[target].family or not (groups[source].ends or groups[target].ends):
                 continue
             ends = _distinct(groups[source], groups[target])
@@ -89,9 +100,104 @@ def compare_policies(
                 if services:
                     found.setdefault((family, services), {}).setdefault(source, []).append(target)
     return PolicyDifference(
-        _boxes(allowed, groups, describe, name),
-        _boxes(denied, groups, describe, name),
+        (*_boxes(allowed, groups, describe, name), *_named(before, after, groups, describe, name)),
+        (*_boxes(denied, groups, describe, name), *_named(after, before, groups, describe, name)),
     )
+
+
+def _changed(before: Decider, after: Decider, direction: Direction, paired: Paired) -> list[bool]:
+    """Per group: could this side answer differently? Where its rules and mode are the same, it cannot."""
+    numbers: dict[tuple[object, ...], int] = {}
+    sides = [_Side(before, direction, numbers), _Side(after, direction, numbers)]
+    return [
+        sides[0].meaning(next(iter(old.values()), None)) != sides[1].meaning(next(iter(new.values()), None))
+        for old, new in paired
+    ]
+
+
+class _Side:
+    """The rules of one direction by what they mean, so that those of two compiled policies can be compared."""
+
+    def __init__(self, decider: Decider, direction: Direction, numbers: dict[tuple[object, ...], int]) -> None:
+        self._decider = decider
+        self._direction = direction
+        self._numbers = numbers
+        self._of_copy: dict[int, int | None] = {}
+        self._of_class: dict[int, frozenset[int]] = {}
+        self._members: dict[int, frozenset[str]] = {}
+
+    def meaning(self, end: End | None) -> tuple[object, ...]:
+        if end is None or end.workload is None:
+            return ()
+        compiled = self._decider.compiled
+        position = compiled.classes.of[end.workload.name]
+        if position not in self._of_class:
+            rules = (self._number(index) for index in compiled.of_class[self._direction][position])
+            self._of_class[position] = frozenset(number for number in rules if number is not None)
+        return self._decider.mode(self._direction, end.workload), self._of_class[position]
+
+    def _number(self, index: int) -> int | None:
+        """Equal numbers mean rules that answer alike; None is a rule that does not count now."""
+        if index not in self._of_copy:
+            copy = self._decider.compiled.copies[self._direction][index]
+            rule = copy.artifact
+            key = (
+                rule.tier,
+                rule.action,
+                rule.services,
+                rule.peers is None,
+                self._names(copy.peer_bits),
+                frozenset(copy.peer_prefixes),
+                None if copy.own_prefixes is None else frozenset(copy.own_prefixes),
+            )
+            valid = rule.valid(self._decider.at)
+            self._of_copy[index] = self._numbers.setdefault(key, len(self._numbers)) if valid else None
+        return self._of_copy[index]
+
+    def _names(self, bits: int) -> frozenset[str]:
+        if bits not in self._members:
+            self._members[bits] = frozenset(self._decider.compiled.classes.names(bits))
+        return self._members[bits]
+
+
+def _named(
+    less: Decider,
+    more: Decider,
+    groups: list[Group],
+    describe: Callable[[list[Group]], str],
+    name: Callable[[End], str],
+) -> list[ChangedBox]:
+    """What only `more` opens to a name: compared by name, whatever it resolves to (DESIGN §3.14)."""
+    found: dict[tuple[Family, str, Intervals], list[Group]] = {}
+    for group in groups:
+        if group.ends:
+            known = _opened_names(less, group.representative)
+            for text, services in _opened_names(more, group.representative).items():
+                rest = subtraction(services, known.get(text, ()))
+                if rest:
+                    found.setdefault((group.family, text, rest), []).append(group)
+    boxes = []
+    for (family, text, services), sources in found.items():
+        point = line.representative(services)
+        witness = (name(sources[0].representative), text, line.show(((point, point),))[0])
+        pairs = len({end.name for group in sources for end in group.ends})
+        boxes.append(ChangedBox(family, describe(sources), f"fqdn {text}", services, pairs, witness))
+    return sorted(boxes, key=lambda box: (box.consumers, box.providers, box.family, box.services))
+
+
+def _opened_names(decider: Decider, end: End) -> dict[str, Intervals]:
+    if end.workload is None or end.name not in decider.compiled.classes.of:
+        return {}
+    workload = decider.compiled.estate.workloads[end.name]
+    if decider.mode("egress", workload) != "full":
+        return {}
+    found: dict[str, Intervals] = {}
+    for peer in decider.compiled.by_name:
+        if peer.bits >> decider.compiled.classes.of[end.name] & 1 and peer.valid(decider.at):
+            for text in peer.names:
+                services = intersection(peer.origin.rule.services, line.UNIVERSE[end.address.family])
+                found[text] = union(found.get(text, ()), services)
+    return found
 
 
 def _in(estate_end: dict[str, End], end: End) -> End:
@@ -103,7 +209,7 @@ def _key(end: End) -> str:
     return f"{end.workload.name if end.workload else ''}|{end.address.zone}|{end.address}"
 
 
-def _common_groups(before: Decider, after: Decider) -> tuple[list[Group], list[tuple[dict[str, End], dict[str, End]]]]:
+def _common_groups(before: Decider, after: Decider, imagined: bool) -> tuple[list[Group], Paired]:
     """The common refinement of both partitions of ends."""
     prefixes = [
         prefix
@@ -121,12 +227,12 @@ def _common_groups(before: Decider, after: Decider) -> tuple[list[Group], list[t
                 collected.setdefault((olds[_key(end)][1], index), []).append(end)
                 other[_key(end)] = olds[_key(end)][0]
     groups: list[Group] = []
-    paired: list[tuple[dict[str, End], dict[str, End]]] = []
+    paired: Paired = []
     for ends in collected.values():
         groups.append(Group(ends[0].address.family, ends[0], tuple(ends)))
         few = ends[:2]
         paired.append(({_key(end): other[_key(end)] for end in few}, {_key(end): end for end in few}))
-    for group in new.all_externals():
+    for group in new.all_externals(imagined):
         groups.append(group)
         paired.append(({}, {}))
     return groups, paired

@@ -3,9 +3,9 @@
 
 """Groups of ends that no rule can tell apart, so that all-pairs questions are asked once per pair of groups.
 
-Two ends are in one group when their workloads are in one class and zone, enforce the same directions, and no written prefix
-separates their addresses; a shared address has a group of its own. Addresses of nobody form groups too: one for every
-region that prefixes and guardrails cut out of the address space.
+Two ends are in one group when their workloads are in one class and zone, enforce the same directions, and no
+written prefix separates their addresses; a shared address has a group of its own. Addresses of nobody form groups too:
+one for every region that prefixes and guardrails cut out of the address space.
 """
 
 from __future__ import annotations
@@ -75,19 +75,22 @@ class Ends:
         """The position of the group of a workload's end. Raises KeyError for addresses of nobody."""
         return self._positions[end]
 
-    def all_externals(self) -> Iterator[Group]:
-        """The groups of nobody in every zone that policy or estate knows: each has an outside of its own."""
+    def all_externals(self, imagined: bool = False) -> Iterator[Group]:
+        """The groups of nobody in every zone that policy or estate knows: each has an outside of its own.
+
+        `imagined`: the workloads are made up and take no address from anybody.
+        """
         zones = {"", *(workload.zone for workload in self._compiled.estate.workloads.values()), *self._zones}
         for zone in sorted(zones):
-            yield from self.externals(zone)
+            yield from self.externals(zone, imagined)
 
-    def externals(self, zone: str = "") -> Iterator[Group]:
+    def externals(self, zone: str = "", imagined: bool = False) -> Iterator[Group]:
         """One group per region of the address space that holds addresses of nobody."""
         taken: dict[Family, Intervals] = {
             family: normalised(
                 (address.number, address.number)
                 for address in self._compiled.estate.by_address
-                if address.family == family and address.zone == zone
+                if address.family == family and address.zone == zone and not imagined
             )
             for family in FAMILIES
         }

@@ -64,10 +64,7 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
     }
     estate = Estate(
         workloads=finished,
-        service_addresses=tuple(
-            ServiceAddress(item.name, item.address, item.ports, item.members, item.source, item.place)
-            for item in policy.service_addresses
-        ),
+        service_addresses=declared_service_addresses(policy),
         controllers=policy.settings.controllers,
         management_ports=policy.settings.management_ports,
     )
@@ -75,6 +72,13 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
     if any(finding.severity == "error" for finding in findings):
         raise Rejected(tuple(findings))
     return estate, tuple(findings)
+
+
+def declared_service_addresses(policy: Policy) -> tuple[ServiceAddress, ...]:
+    return tuple(
+        ServiceAddress(item.name, item.address, item.ports, item.members, item.source, item.place)
+        for item in policy.service_addresses
+    )
 
 
 def _finding(error: MicrosegError) -> Finding:

@@ -154,14 +154,16 @@ def _without_inventory(before: Path, after: Path, stage: Stage, at: datetime) ->
     elements = [element for item in rules for element in (*item.consumers, *item.providers)]
     named = {element.name for element in elements if element.kind == "workload"}
     prefixes = [prefix for element in elements for prefix in element.prefixes]
+    reserved = [address for policy in policies for address in policy.settings.controllers]
+    reserved += [item.address for policy in policies for item in policy.service_addresses]
     classes = combinations(selectors_of(rules, policies))
 
     def decider(policy: Policy) -> Decider:
-        estate = synthetic_estate(classes, named, prefixes, policy)
+        estate = synthetic_estate(classes, named, prefixes, policy, reserved)
         return Decider(compile_policy(policy, estate, stage), at, intent=True)
 
     old, new = map(decider, policies)
-    return DiffReport(compare_policies(old, new, _in_combinations, _combination), "label combinations")
+    return DiffReport(compare_policies(old, new, _in_combinations, _combination, imagined=True), "label combinations")
 
 
 def _in_combinations(groups: list[Group]) -> str:
