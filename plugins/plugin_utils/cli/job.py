@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..boundary.moments import moment
 from ..model.errors import Finding, MicrosegError, Rejected
 from ..model.redact import redact
+from .screen import visible
 
 if TYPE_CHECKING:
     from ..boundary.inventory import Inventory
@@ -89,7 +90,7 @@ class Job:
         """Do it, print it, and say how it went. Only the answer goes to stdout."""
         try:
             answer = verb()
-            text = json.dumps(answer.data, indent=2) if self.format == "json" else answer.screen().rstrip("\n")
+            text = json.dumps(answer.data, indent=2) if self.format == "json" else _screen_text(answer)
         except KeyboardInterrupt:
             print("microseg: interrupted", file=sys.stderr)
             return INTERRUPTED
@@ -124,7 +125,11 @@ def errors_of(error: MicrosegError) -> tuple[Finding, ...]:
 
 def line_of(finding: Finding) -> str:
     """`CODE  file:line: message hint`"""
-    return str(MicrosegError(finding.code, finding.message, finding.where, finding.hint))
+    return visible(str(MicrosegError(finding.code, finding.message, finding.where, finding.hint)))
+
+
+def _screen_text(answer: Answer) -> str:
+    return "\n".join(visible(line) for line in answer.screen().rstrip("\n").split("\n"))
 
 
 def _internal(error: BaseException) -> Finding:

@@ -23,6 +23,7 @@ class Screen:
 
     def line(self, text: str = "", right: str = "") -> None:
         """One line, wrapped at the width; `right` stands at its right edge."""
+        text = visible(text)
         if right:
             room = WIDTH - len(right) - 2
             text = f"{shortened(text, room).ljust(room)}  {right}"
@@ -33,7 +34,7 @@ class Screen:
 
     def rows(self, rows: Iterable[Sequence[str]], indent: int = 2, most: int = ROWS) -> None:
         """Aligned columns; the last one is shortened to fit. What is more than `most` is only counted."""
-        rows = list(rows)
+        rows = [tuple(visible(cell) for cell in row) for row in rows]
         shown = rows[:most]
         if shown:
             self._lines.extend(_aligned(shown, indent))
@@ -50,15 +51,26 @@ class Screen:
         for finding in sorted(findings, key=lambda item: order[item.severity])[:most]:
             place = f"{finding.where}: " if str(finding.where) else ""
             hint = f" {finding.hint}" if finding.hint else ""
-            self._lines.extend(wrapped(f"{finding.code}  {place}{finding.message}{hint}", "    "))
+            self._lines.extend(wrapped(visible(f"{finding.code}  {place}{finding.message}{hint}"), "    "))
         self.more(len(findings), most, 0)
 
     def next(self, command: str) -> None:
         """The last line of a screen. A command is not wrapped: it is there to be copied."""
-        self._lines.append(f"Next   {command}")
+        self._lines.append(visible(f"Next   {command}"))
 
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self._lines) + "\n"
+
+
+def visible(text: str) -> str:
+    r"""What a terminal would obey instead of show, and line breaks inside a name, in a form that only reads.
+
+    >>> print(visible("web\x1b[2J"))
+    web\x1b[2J
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def shortened(text: str, room: int) -> str:

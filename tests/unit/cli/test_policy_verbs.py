@@ -178,3 +178,14 @@ def test_reach_of_somebody_unknown_is_2_and_not_an_empty_list(microseg: Microseg
         assert result.code == 2
         assert result.json["findings"][0]["code"] == "E-LABEL-KEY"
         assert f"Did you mean {meant}" in result.stderr
+
+
+def test_names_and_labels_cannot_write_on_the_terminal(microseg: Microseg, shop: Path) -> None:
+    hosts = 'all: {hosts: {h: {microseg_id: "a\\e[2J\\nCHECK  all  IN ORDER", microseg_labels: {env: "x\\e[31m"}}}}\n'
+    (shop / "odd.yml").write_text(hosts)
+
+    for words in (("check",), ("reach",), ("explain", "no\x1b[2Jbody\n", "db-1", "tcp/1")):
+        result = microseg(*words, "-i", "odd.yml")
+
+        assert "\x1b" not in result.stdout + result.stderr
+        assert "\nCHECK  all" not in result.stdout + result.stderr
