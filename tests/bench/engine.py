@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.bundle import Bundle
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import Estate
@@ -216,8 +217,8 @@ def _estate(quick: bool) -> Figures:
             ("estate-3000", constants.INVENTORY_ENABLED, "Ansible as installed, which reads YAML files twice"),
             ("estate-3000-yaml", ["yaml"], "ansible.cfg with [inventory] enable_plugins = yaml"),
         ):
-            constants.INVENTORY_ENABLED = plugins
-            used, inventory = cost(lambda: open_inventory(Sources((str(file),))))
+            with mock.patch.object(constants, "INVENTORY_ENABLED", plugins):
+                used, inventory = cost(lambda: open_inventory(Sources((str(file),))))
             plain, hosts = cost(lambda inventory=inventory: inventory.hosts(documents.label_variables(policy)))
             built, (estate, _findings) = cost(lambda hosts=hosts: build_estate(policy, hosts, AT))
             if len(estate.workloads) != count or any("env" not in one.labels for one in estate.workloads.values()):
