@@ -55,6 +55,7 @@ class Case:
     warnings: list[str] | None = None
     tests: list[tuple[dict[str, str], str]] = field(default_factory=list)
     guardrails: dict[str, str] = field(default_factory=dict)
+    staged_guardrails: dict[str, str] = field(default_factory=dict)
 
     def inputs(self, at: dt.datetime = NOW) -> Inputs:
         return inputs_of(self.documents, self.hosts, at)
@@ -118,6 +119,7 @@ def _case(common: dict[str, Any], item: dict[str, Any]) -> Case:
         warnings=item.get("warnings"),
         tests=tests,
         guardrails=item.get("guardrails", {}),
+        staged_guardrails=item.get("staged_guardrails", item.get("guardrails", {})),
     )
 
 

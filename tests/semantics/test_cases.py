@@ -106,6 +106,7 @@ def test_check_gives_exactly_the_errors_and_the_named_warnings(case: Case) -> No
 def test_guardrails_and_policy_tests_come_out_as_the_case_says(case: Case) -> None:
     report = check(case.inputs())
     assert {result.guardrail.id: result.outcome for result in report.guardrails} == case.guardrails
+    assert {result.guardrail.id: result.outcome for result in report.staged_guardrails} == case.staged_guardrails
     assert ["passes" if result.passes else "fails" for result in report.tests] == [
         outcome for _test, outcome in case.tests
     ]

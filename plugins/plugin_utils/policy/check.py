@@ -34,7 +34,7 @@ def check_rules(policy: Policy, estate: Estate, at: datetime) -> list[Finding]:
         findings.extend(_pass_on_expiring(item, expiring))
         if not item.rule.allow_empty and not _has_pair(item, classes):
             findings.append(_no_pair(item, classes))
-    findings.extend(_expired_scopes(policy, estate, at))
+    findings.extend(_kept_by_expired_facts(policy, estate, at))
     return findings
 
 
@@ -101,21 +101,23 @@ def _no_pair(item: ResolvedRule, classes: Classes) -> Finding:
     )
 
 
-def _expired_scopes(policy: Policy, estate: Estate, at: datetime) -> Iterable[Finding]:
-    """Workloads that stay in a scope by the last known value of a fact that has ended."""
+def _kept_by_expired_facts(policy: Policy, estate: Estate, at: datetime) -> Iterable[Finding]:
+    """Workloads that stay in a scope, or behind a service address, by a fact that has ended."""
     expired: dict[str, list[tuple[Workload, Fact]]] = {}
     for workload in estate.workloads.values():
         for key, fact in workload.labels.items():
             if not fact.known(at):
                 expired.setdefault(key, []).append((workload, fact))
-    for scope in policy.scopes:
-        for key in sorted(scope.match.keys & expired.keys()):
+    keepers = [(f"scope {scope.name}", scope.match, scope.place) for scope in policy.scopes]
+    keepers += [(f"service address {item.name}", item.members, item.place) for item in policy.service_addresses]
+    for name, match, place in keepers:
+        for key in sorted(match.keys & expired.keys()):
             for workload, fact in expired[key]:
-                if scope.match.matches(workload.labels, None) is Truth.YES:
+                if match.matches(workload.labels, None) is Truth.YES:
                     yield Finding(
                         "W-FACT-EXPIRED",
                         "warning",
-                        f"{workload.name}: {key}={fact.value} ended {fact.expires}; scope {scope.name} keeps it.",
-                        scope.place,
+                        f"{workload.name}: {key}={fact.value} ended {fact.expires}; {name} keeps it.",
+                        place,
                         "Refresh the fact at its source.",
                     )

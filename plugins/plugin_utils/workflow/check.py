@@ -10,6 +10,7 @@ from typing import Any
 
 from ..model.errors import Finding
 from ..policy.ambiguity import ambiguous_addresses
+from ..policy.compile import Stage
 from ..policy.decide import Decider
 from ..policy.expectations import TestResult, run_tests
 from ..policy.guardrails import GuardrailResult, judge_guardrails
@@ -18,11 +19,16 @@ from .inputs import Inputs
 
 @dataclass(frozen=True)
 class CheckReport:
-    """`findings` include a violated guardrail and a failed test, as errors."""
+    """`findings` include a violated guardrail and a failed test, as errors; with staged rulesets they are warnings.
+
+    `staged_guardrails` and `staged_tests` are the answers with staged rulesets, in the same order.
+    """
 
     findings: tuple[Finding, ...]
     guardrails: tuple[GuardrailResult, ...]
     tests: tuple[TestResult, ...]
+    staged_guardrails: tuple[GuardrailResult, ...]
+    staged_tests: tuple[TestResult, ...]
     rules: int
     workloads: int
 
@@ -36,53 +42,90 @@ class CheckReport:
             "rules": self.rules,
             "workloads": self.workloads,
             "findings": [finding.to_dict() for finding in self.findings],
-            "guardrails": [result.to_dict() for result in self.guardrails],
-            "tests": [result.to_dict() for result in self.tests],
+            "guardrails": [
+                {**result.to_dict(), "with_staged": staged.outcome}
+                for result, staged in zip(self.guardrails, self.staged_guardrails, strict=True)
+            ],
+            "tests": [
+                {**result.to_dict(), "passes_with_staged": staged.passes}
+                for result, staged in zip(self.tests, self.staged_tests, strict=True)
+            ],
         }
 
 
-def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
-    """Guardrails and tests judge intent on active rulesets; `as_enforced` asks about today's modes instead.
+@dataclass(frozen=True)
+class _Judged:
+    guardrails: tuple[GuardrailResult, ...] = ()
+    tests: tuple[TestResult, ...] = ()
 
-    They are left out while a rule is wrong: what a broken policy allows says nothing.
+
+def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
+    """Guardrails and tests judge intent, on active rulesets and beside them with the staged ones (DESIGN §3.21).
+
+    `as_enforced` asks about today's modes instead. They are left out while a rule is wrong: what a broken policy
+    allows says nothing.
     """
-    guardrails: list[GuardrailResult] = []
-    tests: list[TestResult] = []
+    active = staged = _Judged()
     ambiguous: list[Finding] = []
     if not inputs.errors:
         ambiguous = list(ambiguous_addresses(Decider(inputs.active, inputs.at)))
-        plain = Decider(inputs.active, inputs.at, intent=not as_enforced, failsafe=False)
-        guardrails = judge_guardrails(inputs.policy, plain)
-        tests = run_tests(inputs.policy, Decider(inputs.active, inputs.at, intent=not as_enforced))
-    findings = [*inputs.findings, *ambiguous, *map(_guardrail_finding, guardrails), *map(_test_finding, tests)]
+        active = _judged(inputs, "active", as_enforced)
+        staging = any(ruleset.stage == "staged" for scope in inputs.policy.scopes for ruleset in scope.rulesets)
+        staged = _judged(inputs, "staged", as_enforced) if staging else active
+    findings = [
+        *inputs.findings,
+        *ambiguous,
+        *map(_guardrail_finding, active.guardrails, staged.guardrails),
+        *map(_test_finding, active.tests, staged.tests),
+    ]
     return CheckReport(
         findings=tuple(finding for finding in findings if finding is not None),
-        guardrails=tuple(guardrails),
-        tests=tuple(tests),
+        guardrails=active.guardrails,
+        tests=active.tests,
+        staged_guardrails=staged.guardrails,
+        staged_tests=staged.tests,
         rules=sum(len(ruleset.rules) for scope in inputs.policy.scopes for ruleset in scope.rulesets),
         workloads=len(inputs.estate.workloads),
     )
 
 
-def _guardrail_finding(result: GuardrailResult) -> Finding | None:
-    if result.outcome == "holds" or result.witness is None:
+def _judged(inputs: Inputs, stage: Stage, as_enforced: bool) -> _Judged:
+    compiled = inputs.compiled(stage)
+    plain = Decider(compiled, inputs.at, intent=not as_enforced, failsafe=False)
+    return _Judged(
+        tuple(judge_guardrails(inputs.policy, plain)),
+        tuple(run_tests(inputs.policy, Decider(compiled, inputs.at, intent=not as_enforced))),
+    )
+
+
+def _guardrail_finding(active: GuardrailResult, staged: GuardrailResult) -> Finding | None:
+    result = active if active.witness is not None else staged
+    if result.witness is None:
         return None
     consumer, provider, service = result.witness
+    now = result is active
     return Finding(
-        "E-GUARDRAIL",
-        "error",
-        f"guardrail {result.guardrail.id} ({result.guardrail.severity}) is violated by {result.pairs} pairs, "
+        "E-GUARDRAIL" if now else "W-GUARDRAIL",
+        "error" if now else "warning",
+        f"guardrail {result.guardrail.id} ({result.guardrail.severity}) {'is' if now else 'would be'} violated by "
+        f"{result.pairs} pairs{'' if now else ' with staged rulesets'}, "
         f"for example {consumer} -> {provider} {service}.",
         result.guardrail.place,
         f"See: microseg explain {consumer} {provider} {service}",
     )
 
 
-def _test_finding(result: TestResult) -> Finding | None:
-    if result.passes:
+def _test_finding(active: TestResult, staged: TestResult) -> Finding | None:
+    if active.passes and staged.passes:
         return None
+    result = staged if active.passes else active
+    now = result is active
     because = f" ({result.test.because})" if result.test.because else ""
     word = "allow" if result.test.expect == "allowed" else "deny"
     return Finding(
-        "E-TEST", "error", f"test {word} {result.test.text!r}{because} fails: {result.detail}.", result.test.place
+        "E-TEST" if now else "W-TEST",
+        "error" if now else "warning",
+        f"test {word} {result.test.text!r}{because} {'fails' if now else 'would fail with staged rulesets'}: "
+        f"{result.detail}.",
+        result.test.place,
     )
