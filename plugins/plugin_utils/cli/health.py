@@ -97,5 +97,6 @@ def _screen(job: Job, data: dict[str, Any]) -> str:
     screen = Screen()
     screen.line(f"DOCTOR  microseg {data['version']}", data["outcome"].upper())
     screen.rows((check["check"], check["outcome"], check["detail"]) for check in data["checks"])
-    screen.next(job.command("check"))
+    unable = data["outcome"] == "unable"
+    screen.next(f"correct what is unable, then: {job.command('doctor')}" if unable else job.command("check"))
     return screen.text()

@@ -53,7 +53,7 @@ def check(
     ] = False,
     format: FormatOption = "table",
 ) -> None:
-    """Check documents, estate and rules; judge guardrails; run policy tests."""
+    """Judge documents, estate, rules, guardrails and policy tests."""
     from . import policy_verbs
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
@@ -121,7 +121,7 @@ def diff(
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
-    """Say which packets two policies (or bundles) treat differently; without -i over every label combination."""
+    """Say which packets two policies or bundles treat differently. Without -i over every label combination."""
     from . import policy_verbs
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, at=at, store=store)
@@ -174,7 +174,7 @@ def plan(
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
-    """Say what a rollout would newly allow and deny, from recorded live state; or show a plan."""
+    """Say what a rollout would newly allow and deny, or show a plan. Live state is what was recorded."""
     from . import store_verbs
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
@@ -195,7 +195,7 @@ def drift(
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
-    """Say what differs, by meaning, between recorded live state and what was provisioned."""
+    """Say what differs between live state and what was provisioned. By meaning, and as recorded."""
     from . import drift_verb
 
     job = Job(format=format, store=store, at=at)
@@ -211,7 +211,7 @@ def status(
     store: StoreOption = STORE,
     format: FormatOption = "table",
 ) -> None:
-    """Turn the outcome of reports into an exit code: 0 in order, 1 findings, 2 could not be told."""
+    """Turn reports into an exit code. 0 in order, 1 findings, 2 could not be told."""
     from . import store_verbs
 
     job = Job(format=format, store=store)
@@ -227,7 +227,7 @@ def doctor(
     vault_password_file: VaultPasswordFileOption = None,
     format: FormatOption = "table",
 ) -> None:
-    """Look at the installation, the inventory and the policy, and say what would stop the other verbs."""
+    """Say what would stop the other verbs. Looks at the installation, the inventory and the policy."""
     from . import health
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy)

@@ -163,8 +163,10 @@ def diff(job: Job, before: str, after: str, stage: Stage) -> Answer:
         hosts = job.inventory().hosts if job.inventories else None
         report = run(Path(before), Path(after), hosts, stage=stage, at=moment)
     else:
-        old, new = (_bundle(job, text, stage) for text in (before, after))
-        report = diff_bundles(old, new, moment or datetime.now(UTC))
+        # What is no directory is looked up first: of a mistyped name nobody should hear that -i is missing.
+        names = sorted({before, after}, key=lambda text: Path(text).is_dir())
+        bundles = {text: _bundle(job, text, stage) for text in names}
+        report = diff_bundles(bundles[before], bundles[after], moment or datetime.now(UTC))
     data = report.to_dict()
     return Answer(data, lambda: _diff_screen(job, before, after, data))
 
@@ -178,7 +180,11 @@ def _bundle(job: Job, text: str, stage: Stage) -> Bundle:
 
     if Path(text).is_dir():
         if not job.inventories:
-            raise PolicyError("E-DIFF", f"{text} is a policy directory and the other side a bundle.", hint="Give -i.")
+            raise PolicyError(
+                "E-DIFF",
+                f"{text} is a policy directory and the other side a bundle.",
+                hint="Give -i, for which the directory is compiled.",
+            )
         return compile_bundle(load(Path(text), job.inventory().hosts, job.moment()), stage)
     bundle = bundle_named(open_store(job.store), text) if job.store.is_dir() else None
     if bundle is None:

@@ -13,6 +13,9 @@ from ..model.errors import Finding
 WIDTH = 100
 #: Rows of one list on a screen; the rest is counted, and JSON has it.
 ROWS = 40
+#: Widest column that is not the last one, and what the last one keeps before the others have to give way.
+MOST = 44
+LAST = 16
 
 
 class Screen:
@@ -95,15 +98,18 @@ def wrapped(text: str, indent: str) -> list[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]], indent: int) -> list[str]:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     columns = max(len(row) for row in rows)
+    room = WIDTH - indent
     for index in range(columns):
         last = index == columns - 1
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=None, max_width=None if last else 44)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=None, max_width=max(room, LAST) if last else MOST)
+        room -= min(MOST, max((cell_len(row[index]) for row in rows if index < len(row)), default=0)) + 2
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     buffer = io.StringIO()

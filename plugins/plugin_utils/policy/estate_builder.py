@@ -29,15 +29,18 @@ from ..model.estate import (
 from ..model.labels import Fact, Truth
 from ..model.policy import LabelRule, MatchTarget, ModeRule, Policy, WriterRule
 
+_NOBODY = "Correct it, or ignore this where such hosts are yet to come."
+
 
 def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -> tuple[Estate, tuple[Finding, ...]]:
     """Raises Rejected with every error found; warnings come back as findings. `at` only colours warnings."""
     findings: list[Finding] = []
     workloads: dict[str, Workload] = {}
+    used: set[int] = set()
     rules = [(rule, jmespath.compile(rule.when) if rule.when else None) for rule in policy.label_rules]
     for host in hosts:
         try:
-            workload = _from_host(host, rules, findings)
+            workload = _from_host(host, rules, findings, used)
         except MicrosegError as error:
             findings.append(_finding(error))
             continue
@@ -59,7 +62,7 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
     for workload in workloads.values():
         findings.extend(_label_findings(policy, workload))
     finished = {
-        name: _with_writers(policy.writers, _with_modes(policy.modes, workloads[name], at, findings))
+        name: _with_writers(policy.writers, _with_modes(policy.modes, workloads[name], at, findings, used))
         for name in sorted(workloads)
     }
     estate = Estate(
@@ -69,6 +72,7 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
         management_ports=policy.settings.management_ports,
     )
     findings.extend(_address_findings(estate))
+    findings.extend(_nobody_findings(policy, used))
     if any(finding.severity == "error" for finding in findings):
         raise Rejected(tuple(findings))
     return estate, tuple(findings)
@@ -101,7 +105,9 @@ def _add(workloads: dict[str, Workload], workload: Workload, findings: list[Find
     workloads[workload.name] = workload
 
 
-def _from_host(host: InventoryHost, rules: Sequence[tuple[LabelRule, Any]], findings: list[Finding]) -> Workload:
+def _from_host(
+    host: InventoryHost, rules: Sequence[tuple[LabelRule, Any]], findings: list[Finding], used: set[int]
+) -> Workload:
     addresses: list[Address] = []
     for observed in host.addresses:
         address = parse_address(observed.text, host.zone, host.place)
@@ -122,6 +128,7 @@ def _from_host(host: InventoryHost, rules: Sequence[tuple[LabelRule, Any]], find
     for rule, expression in rules:
         if not _applies(rule, expression, host, addresses):
             continue
+        used.add(id(rule))
         for key, value in rule.set.items():
             source, present = given.get(key, ("", value))
             if key in labels and source == "microseg_labels":
@@ -195,13 +202,29 @@ def _targets(match: MatchTarget, workload: Workload) -> bool:
     return match.selector is not None and match.selector.matches(workload.labels, None) is Truth.YES
 
 
-def _with_modes(rules: Sequence[ModeRule], workload: Workload, at: datetime, findings: list[Finding]) -> Workload:
+def _nobody_findings(policy: Policy, used: set[int]) -> Iterable[Finding]:
+    """A mistyped group or label in these would otherwise leave hosts unlabelled, or not enforced, without a word."""
+    for rule in policy.label_rules:
+        if id(rule) not in used:
+            what = f"no host is in group {rule.group}" if rule.group else "no host meets its conditions"
+            yield Finding("W-NOBODY", "warning", f"this label rule labels nobody: {what}.", rule.place, _NOBODY)
+    for mode in policy.modes:
+        if id(mode) not in used:
+            yield Finding(
+                "W-NOBODY", "warning", "this mode holds for nobody: no managed host matches.", mode.place, _NOBODY
+            )
+
+
+def _with_modes(
+    rules: Sequence[ModeRule], workload: Workload, at: datetime, findings: list[Finding], used: set[int]
+) -> Workload:
     if not workload.managed:
         return workload
     chosen: dict[str, tuple[Mode, Place]] = {}
     for rule in rules:
         if not _targets(rule.match, workload):
             continue
+        used.add(id(rule))
         if rule.match.selector is not None:
             findings.extend(_expired(workload, rule.match.selector.keys, at, rule.place, "mode"))
         for direction in DIRECTIONS:

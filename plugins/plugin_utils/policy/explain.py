@@ -151,7 +151,7 @@ def find_target(decider: Decider, text: str, family: Family | None = None, zone:
         raise PolicyError(
             "E-TARGET",
             f"{text!r} is neither a workload, a service address nor an IP address.",
-            hint=f"Did you mean {near[0]}?" if near else "",
+            hint=f"Did you mean {near[0]}?" if near else "Name one of them; for a selector there is microseg reach.",
         ) from None
     holders = estate.holders(address)
     if not holders:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.cli.screen import Screen
+
 from .conftest import HOSTS, POLICY, Microseg
 
 VERBS = {
@@ -189,3 +191,53 @@ def test_names_and_labels_cannot_write_on_the_terminal(microseg: Microseg, shop:
 
         assert "\x1b" not in result.stdout + result.stderr
         assert "\nCHECK  all" not in result.stdout + result.stderr
+
+
+LOST = """
+label_rules:
+  - {set: {role: web}, group: webserver}
+  - {set: {role: db}, name: "nobody.*"}
+---
+modes: [{match: {role: dbx}, ingress: full}]
+"""
+
+
+def test_a_label_rule_or_mode_that_concerns_nobody_is_said(microseg: Microseg, shop: Path) -> None:
+    (shop / "policy" / "lost.yml").write_text(LOST)
+
+    result = microseg("check", "--format", "json")
+
+    assert result.code == 0
+    said = {item["line"]: item["message"] for item in result.json["findings"] if item["code"] == "W-NOBODY"}
+    assert sorted(said) == [3, 4, 6]
+    assert "no host is in group webserver" in said[3]
+
+
+def test_only_the_last_column_gives_way_to_a_long_text() -> None:
+    screen = Screen()
+    screen.rows([("installation", "findings", "x" * 200), ("policy", "ok", "short")])
+
+    lines = screen.text().splitlines()
+
+    assert lines[0].split()[:2] == ["installation", "findings"]
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("diff", "policy", "nope"), "'nope' is neither a directory nor a bundle"),
+        (("check", "-p", "nope"), "nope: there is no such directory"),
+        (("check", "-p", "hosts.yml"), "hosts.yml: this is not a directory"),
+        (("explain", "role=web", "db-1", "tcp/1"), "for a selector there is microseg reach"),
+    ],
+)
+def test_a_wrong_argument_is_named(microseg: Microseg, words: tuple[str, ...], said: str) -> None:
+    result = microseg(*words, inventory=words[0] != "diff")
+
+    assert result.code == 2
+    assert said in result.stderr
+
+
+def test_doctor_does_not_send_on_to_check_what_cannot_be_checked(microseg: Microseg) -> None:
+    assert "correct what is unable" in microseg("doctor", "-p", "nope").stdout

@@ -85,10 +85,10 @@ BAD = [
     ("writers that contradict", "writers:\n - {match: {platform: aws}, writer: none}\n - {match: {platform: aws}, writer: driver}\n", "E-WRITER-TWICE", 7, "policy.yml:6"),
     # services
     ("a misspelt service", rule("services: [postgres]"), "E-SERVICE", 9, "Did you mean postgresql?"),
-    ("an unknown service", rule("services: [zzz]"), "E-SERVICE", 9, "Valid: any"),
+    ("an unknown service", rule("services: [zzz]"), "E-SERVICE", 9, "Define it in services"),
     ("a service the wrong way round", rule("services: [5432/tcp]"), "E-SERVICE", 9, "Did you mean tcp/5432?"),
     ("a bare port", rule('services: ["443"]'), "E-SERVICE", 9, "Did you mean tcp/443?"),
-    ("a port as a number", rule("services: [443]"), "E-SERVICE", 9, "number"),
+    ("a port as a number", rule("services: [443]"), "E-SERVICE", 9, "tcp/443"),
     ("a port that does not exist", rule("services: [tcp/70000]"), "E-SERVICE", 9, "65535"),
     ("services that are text", rule("services: any"), "E-SERVICE", 9, "Write [any]."),
     ("no service", rule("services: []"), "E-SERVICE", 9, "Name at least one"),
@@ -112,6 +112,7 @@ BAD = [
     ("an interface scope", 'workloads: [{name: a, addresses: ["fe80::1%eth0"]}]\n', "E-ADDRESS", 5, "scope"),
     # selectors
     ("an undeclared key", rule("from: {rolle: web}"), "E-LABEL-KEY", 9, "Did you mean role?"),
+    ("a workload as a selector", rule("from: web-1"), "E-LABEL-KEY", 9, "{workload: web-1}"),
     ("an undeclared key in text", rule('from: "rolle=web"'), "E-LABEL-KEY", 9, "Did you mean role?"),
     ("an undeclared key in a match", "---\nscope: a\nmatch: {ap: x}\n", "E-LABEL-KEY", 7, "Did you mean app?"),
     ("an undeclared key in modes", "modes:\n - {match: {ap: x}, mode: full}\n", "E-LABEL-KEY", 6, "Did you mean app?"),

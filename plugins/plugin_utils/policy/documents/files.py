@@ -22,9 +22,8 @@ def read_directory(directory: Path, problems: Problems) -> Iterator[tuple[str, s
     outside has not been reviewed with the policy, so it is an error (E-SYMLINK).
     """
     if not directory.is_dir():
-        raise PolicyError(
-            "E-FILE", f"{directory} is not a directory.", Place(str(directory)), "Name the directory of the policy."
-        )
+        message = "this is not a directory." if directory.exists() else "there is no such directory."
+        raise PolicyError("E-FILE", message, Place(str(directory)), "Name the directory of the policy (-p DIR).")
     for path in _Walk(directory, problems).files(directory):
         name = path.relative_to(directory).as_posix()
         try:

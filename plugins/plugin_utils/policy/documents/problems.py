@@ -65,8 +65,8 @@ class _Collecting:
         return True
 
 
-def nearest(word: str, words: Collection[str]) -> str:
-    """What to do about an unknown word: the nearest valid one, or all of them where they are few.
+def nearest(word: str, words: Collection[str], listed: bool = True) -> str:
+    """What to do about an unknown word: the nearest valid one, or all of them where they are few and `listed`.
 
     >>> nearest("rolle", ["app", "role"])
     'Did you mean role?'
@@ -74,6 +74,6 @@ def nearest(word: str, words: Collection[str]) -> str:
     near = get_close_matches(word, words, n=1) or get_close_matches(word.lower(), words, n=1)
     if near:
         return f"Did you mean {near[0]}?"
-    if 0 < len(words) <= _SHOWN_WORDS:
+    if listed and 0 < len(words) <= _SHOWN_WORDS:
         return f"Valid: {', '.join(sorted(words))}."
     return ""

@@ -102,6 +102,8 @@ def _report(model: type[Words], detail: dict[str, Any], spot: Spot, problems: Pr
     if words:
         code = _CODES.get(words[-1]) or (_CODES.get(words[-2], code) if len(words) > 1 and words[0] in _CODES else code)
     message, hint = _explained(kind, detail, here)
+    if code == "E-SERVICE" and type(detail["input"]) is int:
+        hint = f"Write the protocol too: tcp/{here.written}."
     problems.error(code, f"{_where(path)} {message}.", here.place, hint)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -76,7 +76,7 @@ class ServiceTable:
         hint = (
             f"Did you mean {swapped[2] or 'tcp'}/{swapped[1]}?"
             if swapped
-            else nearest(text, [*self.known, *_PROTOCOLS])
+            else nearest(text, [*self.known, *_PROTOCOLS], listed=False)
         )
         return PolicyError(
             "E-SERVICE",
@@ -165,16 +165,14 @@ class LabelTable:
         if len(self.problems.errors) == before:
             self._good.add(selector)
 
-    def check_pair(self, key: str, values: Iterable[str], spot: Spot) -> None:
+    def check_pair(self, key: str, values: Collection[str], spot: Spot) -> None:
         """`spot` is the mapping or string that names them."""
         declaration = self.declared.get(key)
         if declaration is None:
-            self.problems.error(
-                "E-LABEL-KEY",
-                f"the label key {key!r} is not declared.",
-                spot.key(key).place,
-                nearest(key, self.declared) or "Declare it in settings.labels.",
-            )
+            hint = nearest(key, self.declared) or "Declare it in settings.labels."
+            if not values and not hint.startswith("Did you mean"):
+                hint += f" One workload is written {{workload: {key}}}."
+            self.problems.error("E-LABEL-KEY", f"the label key {key!r} is not declared.", spot.key(key).place, hint)
             return
         for value in values:
             if declaration.values and value not in declaration.values:
