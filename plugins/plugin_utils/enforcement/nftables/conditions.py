@@ -18,8 +18,10 @@ from ...model.intervals import EMPTY, Intervals, intersection, normalised, subtr
 from .names import CT_STATES
 
 EVERY_STATE = sum(CT_STATES.values())
-#: TCP flags of packets that open a connection: a SYN, with or without the offer of congestion notification.
-OPENING = frozenset((0x02, 0xC2))
+#: TCP flags of packets that open a connection: a SYN, whatever is said of congestion, urgency and haste beside it.
+OPENING = frozenset(
+    0x02 | push | urgent | more for push in (0, 0x08) for urgent in (0, 0x20) for more in range(0, 256, 64)
+)
 #: TCP flags of packets that do not: ACK and its like, FIN, RST, SYN-ACK, none, all of a scan.
 NOT_OPENING = frozenset((0x10, 0x18, 0x30, 0x11, 0x01, 0x04, 0x14, 0x12, 0x00, 0x29))
 

@@ -61,11 +61,12 @@ class Field(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known before any rule is looked at."""
+    """What is known before any rule is looked at. `tracked`: conntrack has seen the packet."""
 
     direction: Direction
     family: Family
     at: datetime
+    tracked: bool = True
 
     @property
     def microseconds(self) -> int:
@@ -194,7 +195,7 @@ def resolve(left: Any, situation: Situation) -> Field:
         return _payload(body, situation)
     if kind == "meta":
         return _meta(str(body.get("key")), situation)
-    if kind == "ct" and body.get("key") == "state":
+    if kind == "ct" and body.get("key") == "state" and situation.tracked:
         return States()
     if kind == "fib":
         return _fib(body, situation)

@@ -40,7 +40,10 @@ class LiveChain:
 
 @dataclass(slots=True)
 class LiveTable:
-    """`sets` holds sets and maps as listed. `flags` is anything but empty only for odd tables (dormant, owned)."""
+    """`sets` holds sets and maps as listed, but for those that packets fill.
+
+    `flags` is anything but empty only for odd tables (dormant, owned).
+    """
 
     family: str
     name: str
@@ -91,7 +94,24 @@ def tables(document: Mapping[str, Any] | None) -> list[LiveTable]:
                     str(body.get("comment", "")),
                 )
             )
+    for table in found.values():
+        for name in set(_filled_by_packets(table)):
+            table.sets.pop(name, None)
     return list(found.values())
+
+
+def _filled_by_packets(table: LiveTable) -> Iterator[str]:
+    """Sets whose elements are of this moment: the next packet may add itself. With or without the flag `dynamic`."""
+    for name, body in table.sets.items():
+        if "dynamic" in body.get("flags", ()):
+            yield name
+    for chain in table.chains.values():
+        for rule in chain.rules:
+            for expression in rule.expressions:
+                for kind in ("set", "map"):
+                    filled = expression.get(kind) if isinstance(expression, Mapping) else None
+                    if isinstance(filled, Mapping):
+                        yield str(filled.get(kind, "")).removeprefix("@")
 
 
 def _objects(document: Mapping[str, Any] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:

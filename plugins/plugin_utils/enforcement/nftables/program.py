@@ -10,10 +10,10 @@ rule kept to be quoted. Nothing here raises for odd rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...model.intervals import Intervals, normalised
+from ...model.intervals import Intervals, intersection, normalised
 from .conditions import ALWAYS, PERHAPS, Alternative, Condition
 from .fields import Field, Part, Situation, resolve
 from .listing import LiveChain, LiveRule, LiveTable
@@ -24,12 +24,21 @@ _HARMLESS = frozenset(("counter", "log", "dup", "flow", "ct helper", "ct timeout
 _HARMLESS_XT = frozenset(("comment", "LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "SECMARK", "CLASSIFY", "TRACE"))
 _TRANSLATING_XT = frozenset(("DNAT", "SNAT", "REDIRECT", "MASQUERADE", "NETMAP"))
 _TRANSLATIONS = frozenset(("dnat", "snat", "redirect", "masquerade"))
+#: Statements that let a packet go on to the rest of the rule or not.
+_CONDITIONAL = frozenset(("limit", "quota", "ct count", "connlimit", "set", "map", "meter"))
+#: Targets of iptables that leave a packet what and where it is. Of the others nobody knows what comes out.
+_IN_PLACE_XT = frozenset(
+    ("REJECT", "CT", "NOTRACK", "TOS", "DSCP", "ECN", "TTL", "HL", "CHECKSUM", "TEE", "SET", "HMARK", "AUDIT")
+)
 #: Statements that send a packet elsewhere: whether it arrives is not ours to say.
 _DIVERSIONS = frozenset(("queue", "tproxy", "synproxy", "fwd"))
 #: Notes of rules behind which a packet is no longer the one that came.
-CHANGED = frozenset(("translated", "rewritten"))
-#: Payload fields whose rewriting changes what the packet is.
-_IDENTITY = frozenset(("saddr", "daddr", "sport", "dport", "protocol", "nexthdr"))
+CHANGED = frozenset(("translated", "rewritten", "diverted"))
+#: What may be written to a packet without changing where it goes or what becomes of it. Payload fields are named;
+#: raw bytes may be any field.
+_HARMLESS_FIELDS = frozenset(("ttl", "hoplimit", "dscp", "ecn"))
+_HARMLESS_META = frozenset(("mark", "priority", "nftrace", "secmark"))
+_HARMLESS_CT = frozenset(("mark", "label", "event", "secmark", "helper", "timeout"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +87,15 @@ class Program:
     own_sets: list[Intervals] = field(default_factory=list)
     peer_sets: list[Intervals] = field(default_factory=list)
     _bits: dict[tuple[bool, Intervals], int] = field(default_factory=dict)
+    #: Of the base chain whose rules are being read.
+    tracked: bool = True
     unfinished: set[tuple[str, str, str]] = field(default_factory=set)
-    named: dict[tuple[str, str, str, str], Condition] = field(default_factory=dict)
+    named: dict[tuple[str, str, str, str, bool], Condition] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> Situation:
+        """What is known of a packet where the rules being read look at it."""
+        return self.situation if self.tracked else replace(self.situation, tracked=False)
 
     def bit(self, own: bool, addresses: Intervals) -> int:
         """The bit that stands for an address set."""
@@ -97,6 +113,9 @@ class Program:
 
 
 HOOKS = {"ingress": ("prerouting", "input"), "egress": ("output", "postrouting")}
+#: Hooks and priority at which conntrack looks at a packet. To rules before it every packet is invalid.
+_TRACKING_HOOKS = frozenset(("prerouting", "output"))
+_TRACKING = -200
 
 
 def compile_program(tables: Iterable[LiveTable], situation: Situation) -> Program:
@@ -111,12 +130,13 @@ def compile_program(tables: Iterable[LiveTable], situation: Situation) -> Progra
         if chain.hook in hooks
     ]
     for _hook, _priority, live, table in sorted(bases, key=lambda base: base[:2]):
+        program.tracked = live.hook not in _TRACKING_HOOKS or live.priority > _TRACKING
         program.bases.append(_chain(program, table, live.name))
     return program
 
 
 def _chain(program: Program, table: LiveTable, name: str) -> Chain:
-    key = (table.family, table.name, name)
+    key = (table.family, table.name, name if program.tracked else f"{name} (untracked)")
     if key in program.chains:
         if key in program.unfinished:
             raise Unmodelled  # a loop, which no kernel takes
@@ -158,8 +178,11 @@ def _understood(program: Program, table: LiveTable, live: LiveRule) -> Rule:
     verdicts: list[tuple[Alternative, Verdict]] = []
     note = ""
     for expression in live.expressions:
+        if verdicts and verdicts[-1][1].kind != "doubt":
+            break  # a verdict ends the rule, and so does a map that holds none for the packet
         if not isinstance(expression, Mapping) or len(expression) != 1:
             guard, note = guard.doubtful, "not understood"
+            verdicts.append((ALWAYS, Verdict("doubt")))
             continue
         kind, body = next(iter(expression.items()))
         if kind == "match":
@@ -201,11 +224,7 @@ def _statement(kind: str, body: Any) -> tuple[Alternative | Verdict | None, str]
     if kind == "notrack":
         return Verdict("doubt"), "not tracked, so replies are not recognised"
     if kind == "mangle":
-        key = body.get("key", {}) if isinstance(body, Mapping) else {}
-        if "payload" in key and key["payload"].get("field", "?") not in ("ttl", "hoplimit", "dscp", "ecn"):
-            rewritten = key["payload"].get("field") in _IDENTITY
-            return Verdict("doubt"), "rewritten" if rewritten else "not understood"
-        return None, ""
+        return _mangled(body["key"])
     if kind == "xt" and isinstance(body, Mapping):
         name = body.get("name")
         if name in _TRANSLATING_XT:
@@ -213,20 +232,36 @@ def _statement(kind: str, body: Any) -> tuple[Alternative | Verdict | None, str]
         if name in _HARMLESS_XT:
             return None, ""
         if body.get("type") == "target":
-            return (Verdict("drop"), "") if name == "REJECT" else (Verdict("doubt"), "not understood")
-    return PERHAPS, "not understood"
+            if name == "REJECT":
+                return Verdict("drop"), ""
+            return Verdict("doubt"), "not understood" if name in _IN_PLACE_XT else "diverted"
+        return PERHAPS, "not understood"
+    if kind in _CONDITIONAL:
+        return PERHAPS, "not understood"
+    return Verdict("doubt"), "diverted"
+
+
+def _mangled(key: Mapping[str, Any]) -> tuple[Verdict | None, str]:
+    [(kind, body)] = key.items()
+    if kind == "payload":
+        harmless = body.get("field") in _HARMLESS_FIELDS
+        return (None, "") if harmless else (Verdict("doubt"), "rewritten")
+    if kind == "meta" and body.get("key") not in _HARMLESS_META:
+        return Verdict("doubt"), "a socket may not take it"
+    if kind == "ct" and body.get("key") not in _HARMLESS_CT:
+        return Verdict("doubt"), "tracked elsewhere, so replies are not recognised"
+    return (None, "") if kind in ("meta", "ct", "tcp option") else (Verdict("doubt"), "not understood")
 
 
 def _match(program: Program, table: LiveTable, body: Mapping[str, Any]) -> Condition:
     left, right, op = body.get("left"), body.get("right"), str(body.get("op", "=="))
-    situation = program.situation
     try:
         if isinstance(left, Mapping) and "concat" in left:
             return _concatenated(program, table, left["concat"], right, op)
-        key = (table.family, table.name, repr(left), f"{op} {right}")
+        key = (table.family, table.name, repr(left), f"{op} {right}", program.tracked)
         found = program.named.get(key)
         if found is None:
-            found = Condition((program.with_bits(resolve(left, situation).match(op, right, table.sets)),))
+            found = Condition((program.with_bits(resolve(left, program.seen).match(op, right, table.sets)),))
             if isinstance(right, str) and right.startswith("@"):
                 program.named[key] = found
         return found
@@ -237,7 +272,7 @@ def _match(program: Program, table: LiveTable, body: Mapping[str, Any]) -> Condi
 def _concatenated(program: Program, table: LiveTable, left: Sequence[Any], right: Any, op: str) -> Condition:
     if op not in ("==", "!="):
         raise Unmodelled
-    fields = [resolve(item, program.situation) for item in left]
+    fields = [resolve(item, program.seen) for item in left]
     parts = [_element(fields, value) for value in elements(right, table.sets)]
     alternatives = tuple(alternative for alternative, _target in _grouped(program, [(part, "") for part in parts]))
     scope = ALWAYS if op == "==" else PERHAPS
@@ -248,7 +283,7 @@ def _map(program: Program, table: LiveTable, body: Mapping[str, Any]) -> list[tu
     try:
         key = body["key"]
         left = key.get("concat", [key])
-        fields = [resolve(item, program.situation) for item in left]
+        fields = [resolve(item, program.seen) for item in left]
         entries = []
         verdicts: dict[str, Verdict] = {}
         for value, action in elements(body["data"], table.sets):
@@ -273,8 +308,8 @@ def _element(fields: Sequence[Field], value: Any) -> Part:
     rest = ALWAYS
     for item, single in zip(fields, values, strict=True):
         part = item.element(single)
-        own = own if part.own is None else part.own
-        peer = peer if part.peer is None else part.peer
+        own = part.own if own is None else own if part.own is None else intersection(own, part.own)
+        peer = part.peer if peer is None else peer if part.peer is None else intersection(peer, part.peer)
         rest = rest.both(part.rest)
     return Part(own, peer, rest)
 

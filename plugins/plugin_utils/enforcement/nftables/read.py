@@ -31,6 +31,8 @@ _BESIDE: dict[Direction, frozenset[str]] = {
     "ingress": frozenset(("netdev ingress", "inet ingress", "bridge prerouting", "bridge input", "bridge forward")),
     "egress": frozenset(("netdev egress", "inet egress", "bridge output", "bridge postrouting", "bridge forward")),
 }
+#: Without an answer to a question for an address no IPv4 packet leaves, in either direction. (IPv6 asks with ICMPv6.)
+_NEIGHBOURS = frozenset(("arp input", "arp output"))
 _OTHER_WAY: dict[Direction, Direction] = {"ingress": "egress", "egress": "ingress"}
 
 
@@ -128,17 +130,19 @@ def _unmodelled(seen: Iterable[LiveTable], way: Direction) -> Iterable[str]:
             if touched and table.family in ("inet", "ip", "ip6"):
                 yield f"{table.family} {table.name}: table with flags {table.flags!r}, perhaps switched off"
         for chain in table.chains.values():
-            if f"{table.family} {chain.hook}" in _BESIDE[way] and _may_drop(table):
-                yield f"{table.family} {table.name} {chain.name}: may drop packets before or after the IP layer"
+            place = f"{table.family} {chain.hook}"
+            if (place in _BESIDE[way] or place in _NEIGHBOURS) and _may_drop(table):
+                name = f"{table.family} {table.name} {chain.name}"
+                yield f"{name}: may drop or rewrite packets before or after the IP layer"
 
 
 def _may_drop(table: LiveTable) -> bool:
-    """Textual on purpose: any word that could end a packet counts, wherever it stands."""
+    """Textual on purpose: any word that could end or change a packet counts, wherever it stands."""
     if any(chain.hook and chain.policy == "drop" for chain in table.chains.values()):
         return True
     rules = [rule.expressions for chain in table.chains.values() for rule in chain.rules]
     text = json.dumps([rules, list(table.sets.values())])
-    return any(f'"{word}"' in text for word in ("drop", "reject", "queue", "fwd", "xt", "synproxy", "tproxy"))
+    return any(f'"{word}"' in text for word in ("drop", "reject", "queue", "fwd", "xt", "synproxy", "tproxy", "mangle"))
 
 
 def _all_unknown(own: Intervals, family: Family) -> tuple[Slice, ...]:

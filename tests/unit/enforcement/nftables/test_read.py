@@ -156,6 +156,30 @@ def test_what_is_modelled_is_exact(expression: list[Any], denied: list[str]) -> 
     assert line.show(rest, 4) == denied, form.reasons
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param({"queue": {"num": 3}}, id="queue"),
+        pytest.param({"xt": {"type": "target", "name": "NFQUEUE"}}, id="NFQUEUE"),
+        pytest.param({"xt": {"type": "target", "name": "NEWER"}}, id="a target nobody knows"),
+        pytest.param({"xt": None}, id="an old nft does not name targets"),
+        pytest.param({"newer": {"than": "this"}}, id="a statement nobody knows"),
+        pytest.param(
+            {"mangle": {"key": {"payload": {"base": "th", "offset": 8, "len": 24}}, "value": 80}}, id="raw bytes"
+        ),
+    ],
+)
+def test_what_may_come_out_of_a_rule_as_another_packet_is_unknown_though_later_rules_drop(statement: Any) -> None:
+    document = listing([match(payload("tcp", "dport"), 81), statement], hook="prerouting", prio=-300)
+    later = listing(policy="drop", name="d")
+    document["nftables"].extend(later["nftables"][1:])
+
+    form = meaning(document)
+
+    assert "tcp/81" in shown(form, "unknown") or shown(form, "unknown") == ["any"]
+    assert form.reasons
+
+
 def test_a_wrong_family_never_matches() -> None:
     form = meaning(listing([match(payload("ip6", "saddr"), "::/0", "!="), {"drop": None}]))
 
