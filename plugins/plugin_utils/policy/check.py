@@ -34,6 +34,8 @@ def check_rules(policy: Policy, estate: Estate, at: datetime) -> list[Finding]:
         findings.extend(_pass_on_expiring(item, expiring))
         if not item.rule.allow_empty and not _has_pair(item, classes):
             findings.append(_no_pair(item, classes))
+        findings.extend(_ended(item, at))
+    findings.extend(_no_controllers(policy, estate))
     findings.extend(_kept_by_expired_facts(policy, estate, at))
     return findings
 
@@ -49,6 +51,30 @@ def _pass_on_expiring(item: ResolvedRule, expiring: set[str]) -> Iterable[Findin
             f"rule {item.rule.id}: facts of {key} can expire, so it cannot decide whether a tier abstains.",
             item.place,
             "Use a key whose facts do not expire, or write an allow rule in this tier.",
+        )
+
+
+def _ended(item: ResolvedRule, at: datetime) -> Iterable[Finding]:
+    expires = item.rule.expires
+    if item.stage != "draft" and expires is not None and expires <= at:
+        yield Finding(
+            "W-RULE-EXPIRED",
+            "warning",
+            f"rule {item.rule.id} ended {expires.isoformat(timespec='minutes')} and decides nothing any more.",
+            item.place,
+            "Remove it, or give it a new end.",
+        )
+
+
+def _no_controllers(policy: Policy, estate: Estate) -> Iterable[Finding]:
+    enforced = next((one for one in estate.workloads.values() if one.enforces("ingress")), None)
+    if enforced is not None and not policy.settings.controllers:
+        yield Finding(
+            "W-NO-CONTROLLERS",
+            "warning",
+            f"{enforced.name} is to be enforced, and settings.controllers names nobody whom no policy can lock out.",
+            policy.settings.place,
+            "Name the addresses Ansible comes from; a plan that would close their way is refused.",
         )
 
 

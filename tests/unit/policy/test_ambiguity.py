@@ -25,7 +25,7 @@ def inputs(consumers, hosts=HOSTS):
     ruleset = {"name": "s", "stage": "active", "rules": [rule]}
     return inputs_of(
         [
-            {"settings": {"labels": {"app": {}}}},
+            {"settings": {"labels": {"app": {}}, "controllers": ["10.0.0.9"]}},
             {"modes": [{"match": {"app": "db"}, "mode": "full"}]},
             {"scope": "estate", "estate": True, "match": {}, "owners": ["o"], "rulesets": [ruleset]},
         ],
