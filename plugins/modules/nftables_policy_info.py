@@ -61,6 +61,14 @@ foreign:
   type: list
   elements: dict
   returned: success
+legacy:
+  description:
+    - Tables of the old iptables that may hold rules. C(nft) does not list them, and what they say is not read.
+    - What they may touch is unknown to plans and drift.
+  type: list
+  elements: dict
+  returned: success
+  sample: [{family: ip, table: filter}]
 record:
   description:
     - The record of this enforcement point; V(null) if it cannot be read (see RV(findings)).
@@ -140,7 +148,7 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.microseg.plugins.module_utils.host import facts, guard, listing, units
+from ansible_collections.bulkhead.microseg.plugins.module_utils.host import facts, guard, legacy, listing, units
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.errors import HostError
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.machine import Machine
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.state import DEFAULT, State, machine_identity
@@ -159,6 +167,7 @@ def read(machine: Machine) -> Dict[str, Any]:
         "hash": listing.canonical_hash(ruleset),
         "listing": listing.own(ruleset),
         "foreign": listing.foreign(ruleset),
+        "legacy": legacy.tables(),
         "record": record,
         "pending": None if record is None else waiting(machine, record["pending"]),
         "alarms": [] if record is None else record["alarms"],

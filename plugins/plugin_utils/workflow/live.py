@@ -12,6 +12,7 @@ from typing import Any
 
 from ..enforcement.driver import Decision, Packet, Reading
 from ..enforcement.nftables.driver import Nftables
+from ..enforcement.nftables.legacy import as_listed
 from ..model.bundle import Bundle
 from ..model.errors import StoreError
 from ..model.live import ABSENT, ControlPath, PointState
@@ -47,7 +48,8 @@ def understand(bundle: Bundle, answers: Mapping[str, Answer], at: datetime) -> L
             states[point] = PointState(False, error=str(answer.get("msg") or "unreachable"))
             continue
         own = {"nftables": answer["listing"]} if answer.get("listing") else None
-        foreign = {"nftables": answer["foreign"]} if answer.get("foreign") else None
+        others = [*(answer.get("foreign") or ()), *as_listed(answer.get("legacy") or ())]
+        foreign = {"nftables": others} if others else None
         reading = Nftables.read(own, foreign, entry.own, at)
         readings[point] = reading
         states[point] = PointState(
