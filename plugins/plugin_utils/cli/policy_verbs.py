@@ -65,6 +65,8 @@ def _reach_screen(job: Job, pairs: list[dict[str, Any]], stage: str) -> str:
     screen = Screen()
     opened = [pair for pair in pairs if pair["allowed"] or pair["unknown"]]
     screen.line(f"REACH  {stage}  {plural(len(pairs), 'pair')}, {len(pairs) - len(opened):,} of them closed")
+    if not pairs:
+        screen.line("  no two workloads with an address match --from and --to")
     screen.rows(
         (
             f"{pair['from']} -> {pair['to']}",

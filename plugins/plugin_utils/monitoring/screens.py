@@ -53,8 +53,11 @@ def plan_screen(plan: Plan, enforce: str) -> str:
     if evidence.foreign:
         lines.append(f"NOTE   rules of others also count at {len(evidence.foreign):,}: {_some(evidence.foreign)}")
     if not plan.empty:
-        cut = "fix the cut, or: " if any(one.cut for one in evidence.statements) else ""
-        lines.append(f"Next   {cut}{enforce}")
+        if any(one.cut for one in evidence.statements):
+            lines.append("Next   fix the cut and plan again, or accept it:")
+            lines.append(f"       {enforce}")
+        else:
+            lines.append(f"Next   {enforce}")
     return _screen(lines)
 
 
