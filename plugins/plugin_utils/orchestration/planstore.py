@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from ..model.addresses import FAMILIES
 from ..model.artifact import Artifact
 from ..model.bundle import Bundle
+from ..model.compare import difference
 from ..model.errors import PlanError, StoreError
+from ..model.forms import of_artifact
+from ..model.intervals import intersection
 from .bundles import load_artifact, load_bundle, save_bundle
 from .holdback import HeldBack
 from .phases import PHASES
@@ -111,8 +117,6 @@ def target_artifact(store: Store, plan: Plan, point: str, phase: str, held: Held
     waits = held is not None and phase == PHASES[1] and point in held.waits
     if step == "none" or (step == "remove" and not waits):
         return None
-    if step == "interim":
-        return load_artifact(store, plan.evidence.interim, point)
     artifact = load_artifact(store, plan.evidence.bundle, point)
     if artifact.policy_digest() != plan.body.points[point].policy:
         raise PlanError(
@@ -120,7 +124,28 @@ def target_artifact(store: Store, plan: Plan, point: str, phase: str, held: Held
             f"The artifact of {point} in the store is not what plan {plan.digest[:8]} approves. Nothing was sent.",
             hint="Plan again and have that approved.",
         )
+    if step == "interim":
+        interim = load_artifact(store, plan.evidence.interim, point)
+        verify_within(plan, interim, artifact)
+        return interim
     return held.bundle.artifact(point) if held is not None and waits else artifact
+
+
+def verify_within(plan: Plan, between: Artifact, approved: Artifact) -> None:
+    """What is written on the way names no approval of its own, so it may open nothing that the approved rules do not.
+
+    Both are judged at the moment of the plan. Raises PlanError (E-PLAN-BUNDLE).
+    """
+    at = datetime.fromisoformat(plan.evidence.at)
+    own = {family: intersection(approved.own.get(family, ()), between.own.get(family, ())) for family in FAMILIES}
+    same = own == {family: approved.own.get(family, ()) for family in FAMILIES}
+    if not same or difference(of_artifact(approved, at), of_artifact(between, at)).wider:
+        raise PlanError(
+            "E-PLAN-BUNDLE",
+            f"What the store has for {approved.point} on the way to plan {plan.digest[:8]} opens more than the plan "
+            "approves. Nothing was sent.",
+            hint="Plan again and have that approved.",
+        )
 
 
 def provisioned(store: Store) -> Bundle | None:

@@ -16,6 +16,8 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PlanError, StoreError
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.flows import Flow, Observations
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.live import ControlPath, PointState
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.bundles import save_bundle
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.partial import PartialBundle
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.plan import PlanOptions, make_plan
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.planfile import Plan
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.planstore import (
@@ -301,6 +303,23 @@ def test_targets_of_every_phase_are_read_by_slice_and_must_be_the_approved_ones(
     with pytest.raises(PlanError) as caught:
         target_artifact(store, shop_plan, "printer", "phase-1")
     assert caught.value.code == "E-NO-POINT"
+
+
+def test_a_target_on_the_way_that_opens_more_than_the_plan_approves_is_refused(shop_plan, tmp_path):
+    store = Store.open(tmp_path / "s")
+    new = bundle(SHOP, AFTER, "policy-2")
+    save_plan(store, shop_plan, new)
+    wide = PartialBundle(new)
+    artifact = new.artifact("db-1")
+    wide.add(replace(artifact, ingress=replace(artifact.ingress, mode="selective", rules=())))
+    evidence = replace(shop_plan.evidence, interim=save_bundle(store, wide.bundle()))
+    tampered = replace(shop_plan, evidence=evidence)
+    assert tampered.digest == shop_plan.digest
+
+    with pytest.raises(PlanError) as caught:
+        target_artifact(store, tampered, "db-1", "phase-1")
+
+    assert caught.value.code == "E-PLAN-BUNDLE"
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------
