@@ -33,10 +33,12 @@ _WORD = re.compile(
     re.VERBOSE,
 )
 # Words that would read other files or define names nft replaces (include, define), switch the table off (dormant), tie
-# it to a process (owner), or send packets past the policy (the rest). All are keywords of nft: none can be a name.
+# it to a process (owner), send packets past the policy, or hook it where it has no business (a table of ours looks at
+# packets to and from this host, after connection tracking). All are keywords of nft: none can be a name.
 _REFUSED = frozenset(
     ["include", "define", "redefine", "undefine", "dormant", "owner", "dup", "fwd", "tproxy", "queue", "synproxy",
-     "flowtable", "offload", "nat", "netdev"]
+     "flowtable", "offload", "nat", "netdev", "notrack", "zone", "helper", "prerouting", "postrouting", "forward",
+     "ingress", "device"]
 )  # fmt: skip
 _SET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,200}\Z")
 _SET_WORDS = frozenset(["type", "size", "policy", "comment", "memory", "performance"])

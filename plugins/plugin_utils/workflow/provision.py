@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from ..enforcement.nftables.driver import Nftables
@@ -23,14 +23,14 @@ from ..model.errors import PlanError
 from ..model.estate import DIRECTIONS
 from ..model.intervals import intersection
 from ..model.live import ABSENT
-from ..orchestration.bundles import load_bundle, save_bundle
+from ..orchestration.bundles import load_artifact, load_bundle, save_bundle
 from ..orchestration.holdback import HeldBack, held_back
 from ..orchestration.journal import Journal
 from ..orchestration.lease import Lease, acquire, release
 from ..orchestration.partial import PartialBundle
 from ..orchestration.phases import PHASES
 from ..orchestration.planfile import Plan
-from ..orchestration.planstore import load_plan, set_provisioned, target_artifact, verify_bundle
+from ..orchestration.planstore import load_plan, set_provisioned, target_artifact, verify_bundle, verify_within
 from ..orchestration.store import ANYTHING, Store
 from .dependencies import dependencies_of
 
@@ -117,7 +117,11 @@ def slice_for(store: Store, digest: str, workload: str, phase: str) -> dict[str,
     waits = held is not None and point in held.waits
     if step == "remove" and not waits:
         return {**common, "state": "absent", "policy": None, "warm_up": False, "reset": []}
-    artifact = held.bundle.artifact(point) if held and waits else target_artifact(store, plan, point, phase)
+    if held and waits:
+        artifact: Artifact | None = held.bundle.artifact(point)
+        verify_within(plan, held.bundle.artifact(point), load_artifact(store, plan.evidence.bundle, point))
+    else:
+        artifact = target_artifact(store, plan, point, phase)
     if artifact is None:
         raise PlanError(
             "E-NO-POINT", f"Plan {plan.digest[:8]} has no rules for {point} in {phase}.", hint="Plan again."
@@ -195,7 +199,10 @@ class Barrier:
 
 
 def barrier(store: Store, digest: str, outcomes: Mapping[str, Outcome], at: datetime | None = None) -> Barrier:
-    """`outcomes` of phase 1 by workload. Everything a missing point shares with others is held back in phase 2."""
+    """`outcomes` of phase 1 by workload. Everything a missing point shares with others is held back in phase 2.
+
+    Judged at the moment of the plan, as everything that is written on the way (`verify_within`).
+    """
     plan = load_plan(store, digest)
     bundle = load_bundle(store, plan.evidence.bundle)
     journal = Journal(store)
@@ -211,7 +218,7 @@ def barrier(store: Store, digest: str, outcomes: Mapping[str, Outcome], at: date
         journal.record(plan.digest, "*", "barrier", "done", missed=sorted(missed))
         return Barrier(missed, {}, {})
     interim = load_bundle(store, plan.evidence.interim)
-    held = held_back(bundle, interim, set(missed), at or datetime.now(UTC))
+    held = held_back(bundle, interim, set(missed), at or datetime.fromisoformat(plan.evidence.at))
     _keep_held(store, plan, bundle, held)
     journal.record(plan.digest, "*", "barrier", "done", missed=sorted(missed), waits=sorted(held.waits))
     return Barrier(missed, held.waits, held.services)

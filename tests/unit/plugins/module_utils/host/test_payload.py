@@ -81,6 +81,11 @@ def test_a_declared_set_without_members_is_empty() -> None:
         ("a proxy", TEXT.replace("ct status dnat accept", "meta l4proto tcp tproxy to :8080")),
         ("a queue", TEXT.replace("ct status dnat accept", "queue num 0")),
         ("translation", TEXT.replace("type filter hook", "type nat hook")),
+        (
+            "packets past connection tracking",
+            TEXT.replace("chain input {", "chain early { notrack\n }\n chain input {"),
+        ),
+        ("another hook", TEXT.replace("hook input", "hook forward")),
         ("a flow table", TEXT.replace("chain input {", "flowtable f { hook ingress priority 0; }\n chain input {")),
         ("members in the text", TEXT.replace("size 65535;", "elements = { 10.0.0.1 };")),
         ("a membership set of ranges", TEXT.replace("size 65535;", "flags interval;")),
