@@ -180,7 +180,10 @@ def mirror() -> str:
     """The mirror apt already uses."""
     words = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     sites = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
-    return next((site for site in sites if site.rstrip("/").endswith("/debian")), "")
+    for site in sites:
+        if site.rstrip("/").endswith("/debian"):
+            return site
+    pytest.skip("optional: apt has no Debian mirror to take a system from")
 
 
 @pytest.fixture
