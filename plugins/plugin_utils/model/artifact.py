@@ -194,9 +194,6 @@ class Artifact:
                 item["addresses"] = None
         return _digest(data)
 
-    def with_sets(self, sets: Mapping[str, PeerSet]) -> Artifact:
-        return replace(self, sets=sets)
-
 
 def set_id(kind: Literal["members", "static"], meaning: str) -> str:
     """A short stable name for a peer set, usable as part of an identifier on every platform."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from .addresses import Address, Prefix
 from .errors import NOWHERE, Place
-from .estate import Mode
+from .estate import Mode, ServiceAddress
 from .intervals import Intervals
 from .selectors import Selector
 
@@ -213,16 +213,6 @@ class WorkloadDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceAddressDocument:
-    name: str
-    address: Address
-    ports: tuple[tuple[int, int], ...]
-    members: Selector
-    source: Literal["preserved", "rewritten"] = "preserved"
-    place: Place = NOWHERE
-
-
-@dataclass(frozen=True, slots=True)
 class MatchTarget:
     """What `modes` and `writers` match on: labels, or one workload by name."""
 
@@ -257,7 +247,7 @@ class Policy:
     ip_lists: Mapping[str, tuple[Prefix, ...]] = field(default_factory=dict)
     label_rules: tuple[LabelRule, ...] = ()
     workloads: tuple[WorkloadDocument, ...] = ()
-    service_addresses: tuple[ServiceAddressDocument, ...] = ()
+    service_addresses: tuple[ServiceAddress, ...] = ()
     modes: tuple[ModeRule, ...] = ()
     writers: tuple[WriterRule, ...] = ()
     scopes: tuple[Scope, ...] = ()

@@ -17,7 +17,6 @@ from ..model.estate import Estate, Workload
 from ..model.labels import Fact, Truth
 from ..model.policy import Policy
 from ..model.selectors import Selector
-from .estate_builder import declared_service_addresses
 from .resolve import ResolvedRule
 
 OTHER = "other"
@@ -118,7 +117,7 @@ def synthetic_estate(
     workloads.update({name: Workload(name, {}, addresses) for name in named})
     return Estate(
         workloads,
-        service_addresses=declared_service_addresses(policy),
+        service_addresses=policy.service_addresses,
         controllers=policy.settings.controllers,
         management_ports=policy.settings.management_ports,
     )

@@ -14,7 +14,7 @@ from ..model.addresses import FAMILY_NAMES, Family
 from ..model.estate import DIRECTIONS, Direction
 from ..model.intervals import Intervals, intersection, subtraction, union
 from .decide import Decider, End
-from .ends import Ends, Group
+from .ends import Ends, Group, distinct_ends
 
 #: A group of ends that neither policy tells apart, as positions in the list of groups.
 Side = tuple[int, ...]
@@ -87,7 +87,7 @@ def compare_policies(
                 continue
             if groups[source].family != groups[target].family or not (groups[source].ends or groups[target].ends):
                 continue
-            ends = _distinct(groups[source], groups[target])
+            ends = distinct_ends(groups[source], groups[target])
             if ends is None:
                 continue
             old = before.allowed(_in(old_source, ends[0]), _in(old_target, ends[1]))
@@ -238,14 +238,6 @@ def _common_groups(before: Decider, after: Decider, imagined: bool) -> tuple[lis
     return groups, paired
 
 
-def _distinct(source: Group, target: Group) -> tuple[End, End] | None:
-    for consumer in source.ends[:2] or (source.representative,):
-        for provider in target.ends[:2] or (target.representative,):
-            if consumer.workload is None or consumer.workload is not provider.workload:
-                return consumer, provider
-    return None
-
-
 def _boxes(
     found: dict[tuple[Family, Intervals], dict[int, list[int]]],
     groups: list[Group],
@@ -262,7 +254,10 @@ def _boxes(
             consumers = [groups[index] for index in sources]
             providers = [groups[index] for index in chosen]
             ends = next(
-                pair for source in consumers for target in providers if (pair := _distinct(source, target)) is not None
+                pair
+                for source in consumers
+                for target in providers
+                if (pair := distinct_ends(source, target)) is not None
             )
             point = line.representative(services)
             boxes.append(

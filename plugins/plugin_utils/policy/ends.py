@@ -113,3 +113,12 @@ def _likely(region: Intervals) -> int:
     """An address a person would believe in: not the very first of a block where there is another."""
     low, high = region[0]
     return low + 1 if high > low else low
+
+
+def distinct_ends(source: Group, target: Group) -> tuple[End, End] | None:
+    """A consumer and a provider out of two groups that are not one workload; None where there are no such two."""
+    for consumer in source.ends[:2] or (source.representative,):
+        for provider in target.ends[:2] or (target.representative,):
+            if consumer.workload is None or consumer.workload is not provider.workload:
+                return consumer, provider
+    return None

@@ -23,7 +23,6 @@ from ..model.estate import (
     InventoryHost,
     Mode,
     Modes,
-    ServiceAddress,
     Workload,
 )
 from ..model.labels import Fact, Truth
@@ -67,7 +66,7 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
     }
     estate = Estate(
         workloads=finished,
-        service_addresses=declared_service_addresses(policy),
+        service_addresses=policy.service_addresses,
         controllers=policy.settings.controllers,
         management_ports=policy.settings.management_ports,
     )
@@ -76,13 +75,6 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
     if any(finding.severity == "error" for finding in findings):
         raise Rejected(tuple(findings))
     return estate, tuple(findings)
-
-
-def declared_service_addresses(policy: Policy) -> tuple[ServiceAddress, ...]:
-    return tuple(
-        ServiceAddress(item.name, item.address, item.ports, item.members, item.source, item.place)
-        for item in policy.service_addresses
-    )
 
 
 def _finding(error: MicrosegError) -> Finding:

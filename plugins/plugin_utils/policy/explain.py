@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
@@ -301,7 +302,6 @@ def matching_rules(decider: Decider, direction: Direction, own: End, peer: End, 
     ]
 
 
-def parse_point(text: str, named: dict[str, Intervals]) -> int:
-    """One service point from `tcp/443`, `icmp/8` (code 0) or the name of a service with one point."""
-    services = named[text] if text in named else line.parse(text)
-    return line.representative(services)
+def parse_point(text: str, named: Mapping[str, Intervals]) -> int:
+    """One service point from `tcp/443`, `icmp/8` (code 0) or the name of a service; of several points the first."""
+    return line.representative(named.get(text) or line.parse(text))

@@ -16,7 +16,7 @@ from ..model.labels import Truth
 from ..model.policy import AddressPeer, Guardrail, Peer, Policy, Scope
 from ..model.selectors import Selector
 from .decide import Decider, End
-from .ends import Ends, Group
+from .ends import Ends, Group, distinct_ends
 from .resolve import Element, resolve_peer
 
 _EVERYWHERE = Scope("", Selector(), estate=True)
@@ -147,11 +147,7 @@ def _distinct(source: Group, target: Group) -> tuple[End, End] | None:
         return None
     if not source.ends and not target.ends:
         return None
-    for consumer in source.ends[:2] or (source.representative,):
-        for provider in target.ends[:2] or (target.representative,):
-            if consumer.workload is None or consumer.workload is not provider.workload:
-                return consumer, provider
-    return None
+    return distinct_ends(source, target)
 
 
 def _chosen(groups: Iterable[Group], elements: list[Element], excluded: list[Element], decider: Decider) -> list[Group]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import services as line
-from ..model.errors import NOWHERE
 from ..policy.compile import Stage
 from ..policy.decide import Decider
-from ..policy.explain import Explanation, find_targets, matching_rules
+from ..policy.explain import Explanation, find_targets, matching_rules, parse_point
 from ..policy.explain import explain as explain_pair
 from .inputs import Inputs
 
@@ -35,8 +33,7 @@ def explain(inputs: Inputs, consumer: str, provider: str, service: str, *, stage
     A named service with several points is explained by the first one. Raises PolicyError (E-TARGET, E-SERVICE).
     """
     inputs.usable()
-    services = inputs.policy.services.get(service) or line.parse(service, NOWHERE)
-    point = line.representative(services)
+    point = parse_point(service, inputs.policy.services)
 
     def answer(which: Stage) -> Explanation:
         decider = Decider(inputs.compiled(which), inputs.at)

@@ -14,38 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.cli.main import app
-
-POLICY = """
-settings:
-  labels: {app: {required: true}, role: {}, env: {values: [prod, dev]}}
-  controllers: [10.0.0.5]
----
-services: {postgresql: [tcp/5432]}
----
-modes: [{match: {env: prod}, mode: full}]
----
-scope: shop
-match: {app: shop, env: prod}
-owners: [team-shop]
-rulesets:
-  - name: core
-    stage: active
-    rules:
-      - {id: web-to-db, from: {role: web}, to: {role: db}, services: [postgresql]}
----
-guardrails: [{id: dev-never-to-prod, never: {from: {env: dev}, to: {env: prod}}}]
----
-tests:
-  - {allow: "web-1 -> db-1 tcp/5432"}
-  - {deny: "batch-1 -> db-1 tcp/5432"}
-"""
-HOSTS = """
-all:
-  hosts:
-    web-1: {ansible_host: 10.0.0.1, microseg_labels: {app: shop, role: web, env: prod}}
-    db-1: {ansible_host: 10.0.0.2, microseg_labels: {app: shop, role: db, env: prod}}
-    batch-1: {ansible_host: 10.0.0.3, microseg_labels: {app: batch, role: job, env: dev}}
-"""
+from tests.support.shop import HOSTS, POLICY
 
 
 @dataclass(frozen=True)

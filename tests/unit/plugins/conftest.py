@@ -17,41 +17,17 @@ from ansible.plugins.loader import action_loader, lookup_loader
 from ansible.template import Templar
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.sources import Sources, open_inventory
+from tests.support.shop import HOSTS as SHOP_HOSTS
+from tests.support.shop import POLICY
 
-POLICY = """
-settings:
-  labels: {app: {required: true}, role: {}, env: {values: [prod, dev]}}
-  controllers: [10.0.0.5]
----
-services: {postgresql: [tcp/5432]}
----
-modes: [{match: {env: prod}, mode: full}]
----
-scope: shop
-match: {app: shop, env: prod}
-owners: [team-shop]
-rulesets:
-  - name: core
-    stage: active
-    rules:
-      - {id: web-to-db, from: {role: web}, to: {role: db}, services: [postgresql]}
----
-guardrails: [{id: dev-never-to-prod, never: {from: {env: dev}, to: {env: prod}}}]
----
-tests:
-  - {allow: "web-1 -> db-1 tcp/5432"}
-  - {deny: "batch-1 -> db-1 tcp/5432"}
-"""
-HOSTS = """
-all:
-  hosts:
-    web-1: {ansible_host: 10.0.0.1, microseg_labels: {app: shop, role: web, env: prod}}
-    db-1: {ansible_host: 10.0.0.2, microseg_labels: {app: shop, role: db, env: prod}}
-    batch-1: {ansible_host: 10.0.0.3, microseg_labels: {app: batch, role: job, env: dev}}
+HOSTS = (
+    SHOP_HOSTS
+    + """\
   children:
     enforced: {hosts: {web-1: {}, db-1: {}}}
     nobody: {}
 """
+)
 #: What nftables_policy_info returns on a host that has nothing of ours, reached from the controller of the policy.
 FRESH = {
     "changed": False,

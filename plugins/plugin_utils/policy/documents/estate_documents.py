@@ -11,8 +11,9 @@ from typing import Any
 
 from ...model.addresses import Prefix, parse_prefix
 from ...model.errors import Place, PolicyError
+from ...model.estate import ServiceAddress
 from ...model.labels import Fact
-from ...model.policy import LabelRule, ModeRule, ServiceAddressDocument, WorkloadDocument, WriterRule
+from ...model.policy import LabelRule, ModeRule, WorkloadDocument, WriterRule
 from ...model.services import PORT_PROTOCOLS, protocol_of
 from .moments import read_end
 from .nodes import Spot
@@ -97,7 +98,7 @@ def _read_fact(written: Any, spot: Spot, context: Context) -> Fact:
 
 def read_service_addresses(
     written: Sequence[tuple[ServiceAddressWords, Spot]], names: dict[str, Place], context: Context
-) -> tuple[ServiceAddressDocument, ...]:
+) -> tuple[ServiceAddress, ...]:
     """`names` as in `read_workloads`: tests and explain name both."""
     documents = []
     for words, spot in written:
@@ -117,9 +118,7 @@ def read_service_addresses(
             members = read_selector(words.members, spot["members"], context)
             if address is not None:
                 documents.append(
-                    ServiceAddressDocument(
-                        words.name, address, tuple(sorted(ports.items())), members, words.source, spot.place
-                    )
+                    ServiceAddress(words.name, address, tuple(sorted(ports.items())), members, words.source, spot.place)
                 )
     return tuple(documents)
 
