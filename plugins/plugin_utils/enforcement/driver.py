@@ -30,7 +30,8 @@ from ..model.policy import Action
 class Capabilities:
     """What a platform can say about one packet, with the source of that knowledge.
 
-    `moments`: a rule can begin and end by itself, at whole seconds. `cuts`: established sessions can be ended.
+    `moments`: a rule can begin and end by itself, at whole seconds. `schedules`: a rule can open and
+    close by itself, again and again, at whole seconds. `cuts`: established sessions can be ended.
     `own_addresses`: a rule can be for some of the addresses of its workload only.
     """
 
@@ -40,6 +41,7 @@ class Capabilities:
     log: bool
     own_addresses: bool
     moments: bool
+    schedules: bool
     cuts: bool
     source: str
 
@@ -150,6 +152,8 @@ def _missing(rule: ArtifactRule, capabilities: Capabilities) -> str:
         return "cannot tell the addresses of one workload apart"
     if rule.reset_established and not capabilities.cuts:
         return "cannot end established sessions"
+    if rule.schedule is not None and not capabilities.schedules:
+        return "cannot open and close a rule by itself"
     for moment in (rule.starts, rule.expires):
         if moment is None:
             continue

@@ -17,9 +17,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from .addresses import Family
+from .calendar import Validity
 from .estate import Direction, Mode
 from .intervals import Intervals
 from .policy import TIERS, Action, Tier
+from .schedule import Schedule
 
 FORMAT = 1
 #: Evaluation order of an artifact: the failsafe is above every tier.
@@ -65,6 +67,7 @@ class ArtifactRule:
     `peers` and `own` are alternatives (a union) of peer set ids; None is any address. `own` restricts the local
     address, which only matters for rules that name addresses on this workload's side. `starts` and `expires` bound
     the validity of the rule *for these peers*: a rule whose peers match on expiring facts appears once per interval.
+    With a `schedule` it counts only in its windows.
     """
 
     id: str
@@ -78,10 +81,19 @@ class ArtifactRule:
     log: bool = False
     starts: datetime | None = None
     expires: datetime | None = None
+    schedule: Schedule | None = None
+
+    @property
+    def validity(self) -> Validity:
+        return Validity(self.starts, self.expires, self.schedule)
+
+    @property
+    def timed(self) -> bool:
+        return self.starts is not None or self.expires is not None or self.schedule is not None
 
     def valid(self, at: datetime) -> bool:
         """Does the rule count at this moment? The validity interval is [starts, expires)."""
-        return (self.starts is None or self.starts <= at) and (self.expires is None or at < self.expires)
+        return not self.timed or self.validity.holds(at)
 
     @property
     def order(self) -> tuple[int, int, str, str]:
@@ -102,6 +114,7 @@ class ArtifactRule:
             "log": self.log,
             "starts": _moment(self.starts),
             "expires": _moment(self.expires),
+            "schedule": self.schedule.to_dict() if self.schedule else None,
         }
 
     @classmethod
@@ -118,6 +131,7 @@ class ArtifactRule:
             log=data["log"],
             starts=datetime.fromisoformat(data["starts"]) if data["starts"] else None,
             expires=datetime.fromisoformat(data["expires"]) if data["expires"] else None,
+            schedule=Schedule.from_dict(data["schedule"]) if data.get("schedule") else None,
         )
 
 

@@ -64,7 +64,7 @@ def _allows_everything(form: Form, template: Artifact, way: Direction) -> bool:
 
 def _granted(rule: ArtifactRule, form: Form, template: Artifact, way: Direction) -> bool:
     """Does the form allow all that a failsafe rule opens? Then keeping the rule changes nothing."""
-    if rule.starts is not None or rule.expires is not None:
+    if rule.timed:
         return False
     for family in FAMILIES:
         services = intersection(rule.services, line.UNIVERSE[family])

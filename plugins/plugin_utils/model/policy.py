@@ -14,6 +14,7 @@ from .addresses import Address, Prefix
 from .errors import NOWHERE, Place
 from .estate import Mode, ServiceAddress
 from .intervals import Intervals
+from .schedule import Schedule
 from .selectors import Selector
 
 Tier = Literal["emergency", "admin", "infrastructure", "environment", "application", "baseline"]
@@ -49,6 +50,13 @@ class FqdnPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class UsersPeer:
+    """Workloads on which a member of the group has a live session."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScopePeer:
     pass
 
@@ -63,12 +71,41 @@ class AnyPeer:
     pass
 
 
-Peer = LabelPeer | WorkloadPeer | AddressPeer | FqdnPeer | ScopePeer | AllWorkloadsPeer | AnyPeer
+Peer = LabelPeer | WorkloadPeer | AddressPeer | FqdnPeer | UsersPeer | ScopePeer | AllWorkloadsPeer | AnyPeer
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A finding about a rule that somebody accepts, for a reason and until a moment."""
+
+    code: str
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was observed when the rule was proposed: a record for readers, which no evaluator looks at.
+
+    `window` as a person says it ("30 d"); `loss` and `confidence` are shares, 0 to 1.
+    """
+
+    flows: int = 0
+    pairs: int = 0
+    first_seen: str = ""
+    last_seen: str = ""
+    window: str = ""
+    loss: float = 0.0
+    confidence: float = 0.0
+    maturity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`services` is a set on the service line; `expires` an aware datetime, the rule counts strictly before it."""
+    """`services` is a set on the service line; `expires` an aware datetime, the rule counts strictly before it.
+
+    With a `schedule` the rule counts only in its windows.
+    """
 
     id: str
     consumers: tuple[Peer, ...]
@@ -79,11 +116,14 @@ class Rule:
     reset_established: bool = False
     log: bool = False
     expires: datetime | None = None
+    schedule: Schedule | None = None
     allow_empty: bool = False
     on_inexact: Literal["refuse", "narrow", "snapshot"] = "refuse"
     reason: str = ""
     owner: str = ""
     ticket: str = ""
+    waivers: tuple[Waiver, ...] = ()
+    evidence: Evidence | None = None
     place: Place = NOWHERE
 
 
@@ -103,6 +143,7 @@ class Scope:
     name: str
     match: Selector
     owners: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
     estate: bool = False
     rulesets: tuple[Ruleset, ...] = ()
     place: Place = NOWHERE
@@ -184,6 +225,7 @@ class Settings:
     max_shrink: float = 0.01
     standing_approvals: tuple[StandingApproval, ...] = ()
     grants: tuple[TierGrant, ...] = ()
+    user_groups: tuple[str, ...] = ()
     place: Place = NOWHERE
 
 

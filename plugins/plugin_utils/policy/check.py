@@ -10,6 +10,7 @@ from datetime import datetime
 
 from ..model.errors import Finding
 from ..model.estate import Estate, Workload
+from ..model.facts import SESSION_PREFIX
 from ..model.labels import Fact, Truth
 from ..model.policy import Policy
 from .classes import Classes
@@ -29,6 +30,7 @@ def check_rules(policy: Policy, estate: Estate, at: datetime) -> list[Finding]:
         for key, fact in workload.labels.items()
         if fact.expires is not None
     }
+    expiring |= {key for key in keys if key.startswith(SESSION_PREFIX)}
     findings = list(scope_findings)
     for item in rules:
         findings.extend(_pass_on_expiring(item, expiring))
@@ -48,7 +50,8 @@ def _pass_on_expiring(item: ResolvedRule, expiring: set[str]) -> Iterable[Findin
         yield Finding(
             "E-PASS-EXPIRING",
             "error",
-            f"rule {item.rule.id}: facts of {key} can expire, so it cannot decide whether a tier abstains.",
+            f"rule {item.rule.id}: facts of {key.removeprefix(SESSION_PREFIX)} can expire, "
+            "so it cannot decide whether a tier abstains.",
             item.place,
             "Use a key whose facts do not expire, or write an allow rule in this tier.",
         )
@@ -96,7 +99,7 @@ def _everyone(item: ResolvedRule, side: Sequence[Element], classes: Classes) -> 
     """The classes a side ever matches; None where it also speaks about addresses outside the estate."""
     bits = 0
     for element in side:
-        if element.by_address or element.kind == "fqdn":
+        if element.by_address or element.kind in ("fqdn", "users"):
             return None
         if element.kind == "labels":
             for _window, part in classes.matching(element.selector, item.rule.action == "deny"):

@@ -19,6 +19,7 @@ from ..model import services as line
 from ..model.addresses import FAMILIES, Prefix
 from ..model.allocation import allocating
 from ..model.artifact import ArtifactRule, PeerSet, set_id
+from ..model.calendar import Validity
 from ..model.errors import Finding
 from ..model.estate import DIRECTIONS, Direction, Estate, ServiceAddress
 from ..model.intervals import Intervals, intersection, normalised
@@ -67,8 +68,7 @@ class NamedPeer:
     window: Window
 
     def valid(self, at: datetime) -> bool:
-        start, end = self.window
-        return (start is None or start <= at) and (end is None or at < end)
+        return Validity(*self.window, self.origin.rule.schedule).holds(at)
 
 
 class Compiled:
@@ -222,6 +222,7 @@ class _Builder:
                 log=rule.log,
                 starts=window[0],
                 expires=window[1],
+                schedule=rule.schedule,
             ),
             peers.bits,
             peers.prefixes,
@@ -237,7 +238,7 @@ class _Builder:
         return self._elements[key]
 
     def _resolve_element(self, element: Element, deny: bool) -> Iterator[tuple[Window, str, int]]:
-        if element.kind == "labels":
+        if element.kind in ("labels", "users"):
             windows = self.classes.matching(element.selector, deny)
         elif element.kind == "scope":
             windows = ((ALWAYS, self.classes.last_known(element.selector)),)

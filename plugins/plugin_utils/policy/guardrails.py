@@ -169,7 +169,7 @@ def _matches(element: Element, group: Group, decider: Decider) -> Truth:
         return Truth.YES if holds else Truth.NO
     if workload is None or element.kind == "fqdn":
         return Truth.NO
-    if element.kind == "labels":
+    if element.kind in ("labels", "users"):
         return element.selector.matches(workload.labels, decider.at)
     if element.kind == "workload":
         return Truth.YES if element.name == workload.name else Truth.NO

@@ -12,6 +12,7 @@ from typing import Literal
 from ..model.addresses import Prefix
 from ..model.errors import Finding, Place
 from ..model.estate import Workload
+from ..model.facts import session_key
 from ..model.labels import Truth
 from ..model.policy import (
     AddressPeer,
@@ -27,12 +28,13 @@ from ..model.policy import (
     Stage,
     Tier,
     TierGrant,
+    UsersPeer,
     WorkloadPeer,
 )
-from ..model.selectors import Selector
+from ..model.selectors import Requirement, Selector
 
 _EVERYTHING = Selector()
-Kind = Literal["labels", "scope", "workload", "all", "addresses", "any", "fqdn"]
+Kind = Literal["labels", "scope", "workload", "all", "addresses", "any", "fqdn", "users"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,13 @@ class Element:
             return f"scope {self.name}"
         if self.kind == "addresses":
             return self.name or ",".join(str(prefix) for prefix in self.prefixes)
-        return {"workload": self.name, "all": "all-workloads", "any": "any", "fqdn": self.name}[self.kind]
+        return {
+            "workload": self.name,
+            "all": "all-workloads",
+            "any": "any",
+            "fqdn": self.name,
+            "users": f"users {self.name}",
+        }[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,9 @@ def resolve_peer(peer: Peer, scope: Scope, workloads: Mapping[str, Workload]) ->
             return Element("addresses", scope.estate, name=name, prefixes=prefixes)
         case FqdnPeer(name):
             return Element("fqdn", scope.estate, name=name)
+        case UsersPeer(group):
+            somebody = Selector((Requirement(session_key(group), "exists"),))
+            return Element("users", scope.estate, somebody, group)
         case ScopePeer():
             return Element("scope", True, scope.match, scope.name)
         case AllWorkloadsPeer():
@@ -165,7 +176,7 @@ def _limits(item: ResolvedRule, scope: Scope, grant: TierGrant | None) -> Iterab
         outside = [
             str(element)
             for element in (*item.consumers, *item.providers)
-            if not element.inside and element.kind in ("labels", "workload", "all")
+            if not element.inside and element.kind in ("labels", "workload", "all", "users")
         ]
         if outside:
             yield Finding(

@@ -145,7 +145,7 @@ def _policy(written: _Written, problems: Problems) -> tuple[Policy, tuple[Findin
     settings, place = _only_settings(written.settings, problems)
     labels = LabelTable(problems, read_declarations(settings, place, problems))
     zone = read_zone(settings.timezone, place["timezone"], problems)
-    context = Context(problems, ServiceTable(problems), ListTable(problems), labels, zone)
+    context = Context(problems, ServiceTable(problems), ListTable(problems), labels, zone, tuple(settings.user_groups))
     context.services.define(written.services)
     context.ip_lists.define(written.ip_lists)
     names: dict[str, Place] = {}

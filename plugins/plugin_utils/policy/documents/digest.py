@@ -15,8 +15,8 @@ from typing import Any
 
 from ...model.policy import Policy
 
-#: Where something stands, and the digest itself, are not content.
-_NOT_CONTENT = frozenset({"place", "digest"})
+#: Where something stands, what was observed when it was proposed, and the digest itself, are not content.
+_NOT_CONTENT = frozenset({"place", "digest", "evidence"})
 
 
 def digest(policy: Policy) -> str:

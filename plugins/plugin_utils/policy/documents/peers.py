@@ -23,11 +23,12 @@ from ...model.policy import (
     MatchTarget,
     Peer,
     ScopePeer,
+    UsersPeer,
     WorkloadPeer,
 )
 from ...model.selectors import Selector
 from .nodes import Spot
-from .problems import Problems
+from .problems import Problems, nearest
 from .tables import LabelTable, ListTable, ServiceTable, zoned_block
 from .words import WORKLOAD_NAME
 
@@ -47,6 +48,7 @@ class Context:
     ip_lists: ListTable
     labels: LabelTable
     zone: ZoneInfo
+    user_groups: tuple[str, ...] = ()
 
 
 def read_selector(written: Any, spot: Spot, context: Context) -> Selector:
@@ -103,14 +105,56 @@ def read_peers(
             context.problems.error(
                 "E-PEER", "an empty list names nobody.", spot.place, "Name a peer, or remove the rule."
             )
-        peers = []
+        peers: list[Peer] = []
         for number, item in enumerate(written):
             with context.problems.collecting():
-                peers.append(read_peer(item, spot[number], context, fqdn))
+                peers.extend(_read(item, spot[number], context, fqdn))
         return tuple(dict.fromkeys(peers))
     with context.problems.collecting():
-        return (read_peer(written, spot, context, fqdn),)
+        return _read(written, spot, context, fqdn)
     return ()
+
+
+def _read(
+    written: Any, spot: Spot, context: Context, fqdn: Literal["yes", "from", "deny", "guardrail"]
+) -> tuple[Peer, ...]:
+    """`{users: [A, B]}` is one peer for each group; everything else is one peer."""
+    if isinstance(written, Mapping) and "users" in written:
+        return _read_users(written, spot, context, fqdn == "from")
+    return (read_peer(written, spot, context, fqdn),)
+
+
+def _read_users(written: Mapping[Any, Any], spot: Spot, context: Context, consumers: bool) -> tuple[Peer, ...]:
+    """Raises PolicyError (E-USERS)."""
+    others = [str(other) for other in written if other != "users"]
+    if others:
+        raise PolicyError(
+            "E-USERS",
+            f"users stands alone; {', '.join(others)} does not go with it.",
+            spot.key(others[0]).place,
+            "Write a list of peers for a union.",
+        )
+    if not consumers:
+        raise PolicyError(
+            "E-USERS",
+            "users open connections, they do not serve them.",
+            spot.key("users").place,
+            "Name users in `from`.",
+        )
+    groups = written["users"]
+    if not isinstance(groups, list) or not groups or not all(isinstance(group, str) and group for group in groups):
+        raise PolicyError(
+            "E-USERS", "users is a list of group names.", spot["users"].place, "Write {users: [GROUP, GROUP]}."
+        )
+    for number, group in enumerate(groups):
+        if group not in context.user_groups:
+            raise PolicyError(
+                "E-USERS",
+                f"the user group {group!r} is not declared.",
+                spot["users"][number].place,
+                nearest(group, context.user_groups) or "Declare it in settings.user_groups.",
+            )
+    return tuple(UsersPeer(group) for group in dict.fromkeys(groups))
 
 
 def read_peer(written: Any, spot: Spot, context: Context, fqdn: Literal["yes", "from", "deny", "guardrail"]) -> Peer:

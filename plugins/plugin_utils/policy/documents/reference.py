@@ -21,6 +21,7 @@ _TITLES = {
     "Approval": "standing_approvals",
     "Criticality": "criticality",
     "Dependency": "dependencies",
+    "Evidence": "evidence",
     "Except": "except",
     "Grant": "grants",
     "Guardrail": "guardrails",
@@ -33,6 +34,8 @@ _TITLES = {
     "Ruleset": "rulesets",
     "ServiceAddress": "service_addresses",
     "Settings": "settings",
+    "Waiver": "waivers",
+    "When": "when",
     "Workload": "workloads",
     "Writer": "writers",
 }

@@ -32,8 +32,8 @@ SHAPES: dict[str, dict[str, Any]] = {
         "anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/SelectorMapping"}],
     },
     "Peer": {
-        "description": "A selector, {workload: NAME}, {ip_list: NAME}, {cidr: BLOCK, zone: ZONE}, {fqdn: NAME}, or one "
-        "of the words scope, all-workloads, any.",
+        "description": "A selector, {workload: NAME}, {ip_list: NAME}, {cidr: BLOCK, zone: ZONE}, {fqdn: NAME}, "
+        "{users: [GROUP]}, or one of the words scope, all-workloads, any.",
         "anyOf": [
             {"enum": ["scope", "all-workloads", "any"]},
             {
@@ -49,6 +49,12 @@ SHAPES: dict[str, dict[str, Any]] = {
                 "properties": {"ip_list": {"type": "string", "pattern": NAME}},
             },
             {"$ref": "#/$defs/ZonedBlock"},
+            {
+                "type": "object",
+                "required": ["users"],
+                "additionalProperties": False,
+                "properties": {"users": {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}},
+            },
             {
                 "type": "object",
                 "required": ["fqdn"],

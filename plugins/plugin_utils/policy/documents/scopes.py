@@ -11,11 +11,13 @@ from datetime import datetime
 
 from ...model.errors import Place, PolicyError
 from ...model.intervals import Intervals
-from ...model.policy import Guardrail, PolicyTest, Rule, Ruleset, Scope
+from ...model.policy import Evidence, Guardrail, PolicyTest, Rule, Ruleset, Scope, Waiver
+from ...model.schedule import Schedule
 from ...model.selectors import Selector
 from .moments import read_end
 from .nodes import Spot
 from .peers import Context, read_peers, read_selector
+from .schedules import read_schedule
 from .words import ExceptWords, GuardrailWords, PolicyTestWords, RulesetWords, RuleWords, ScopeWords
 
 _SENTENCE = re.compile(r"^\s*(\S+)\s+->\s+(\S+)\s+(\S.*?)\s*$")
@@ -72,6 +74,7 @@ def _read_scope(words: ScopeWords, spot: Spot, context: Context) -> Scope:
         name=words.scope,
         match=match,
         owners=tuple(words.owners),
+        approvers=tuple(words.approvers),
         estate=words.estate,
         rulesets=tuple(rulesets.values()),
         place=spot["scope"].place,
@@ -100,6 +103,14 @@ def _read_rule(words: RuleWords, spot: Spot, context: Context) -> Rule:
     if words.expires or spot.has("expires"):
         with context.problems.collecting():
             expires = read_end(words.expires, context.zone, spot["expires"])
+    schedule: Schedule | None = None
+    if words.when is not None:
+        with context.problems.collecting():
+            schedule = read_schedule(words.when.schedule, words.when.duration, context.zone, spot["when"])
+    waivers = []
+    for waiver, here in zip(words.waivers, spot["waivers"], strict=False):
+        with context.problems.collecting():
+            waivers.append(Waiver(waiver.code, waiver.reason, read_end(waiver.until, context.zone, here["until"])))
     if words.action != "deny":
         for word, set_, why in (
             ("reject", words.reject, "only a deny has something to reject"),
@@ -122,11 +133,14 @@ def _read_rule(words: RuleWords, spot: Spot, context: Context) -> Rule:
         reset_established=words.reset_established,
         log=words.log,
         expires=expires,
+        schedule=schedule,
         allow_empty=words.allow_empty,
         on_inexact=words.on_inexact,
         reason=words.reason,
         owner=words.owner,
         ticket=words.ticket,
+        waivers=tuple(waivers),
+        evidence=Evidence(**words.evidence.model_dump()) if words.evidence else None,
         place=spot.place,
     )
 

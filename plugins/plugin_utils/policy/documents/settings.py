@@ -64,6 +64,7 @@ def read_settings(words: SettingsWords, spot: Spot, zone: ZoneInfo, context: Con
             StandingApproval(tuple(approval.kinds), approval.max_eps) for approval in words.standing_approvals
         ),
         grants=_grants(words.grants),
+        user_groups=tuple(dict.fromkeys(words.user_groups)),
         place=spot.place,
     )
 

@@ -85,6 +85,37 @@ class GrantWords(Words):
     peers: list[Literal["all-workloads"]] = Field(default=[], description="`all-workloads`.")
 
 
+class WhenWords(Words):
+    """Conditions of time."""
+
+    schedule: str = Field(
+        description="RFC 5545: `DTSTART;TZID=ZONE:TIME`, `RRULE:…` and `EXDATE:…`, one a line; without TZID in "
+        "`settings.timezone`. Recurs daily, weekly, monthly or yearly."
+    )
+    duration: str = Field(description="How long a window stays open, as ISO 8601: `PT10H`, `P1D`, `PT1H30M`.")
+
+
+class WaiverWords(Words):
+    """A finding about the rule that is accepted for a while."""
+
+    code: str = Field(pattern=r"^[EWI]-[A-Z0-9-]+$", description="Code of the finding.")
+    reason: str = Field(min_length=1, description="Why it is accepted.")
+    until: str = Field(description="A date or moment as in `expires`; from then on the finding is back.")
+
+
+class EvidenceWords(Words):
+    """What was observed when the rule was proposed. For readers: it changes no answer and no digest."""
+
+    flows: int = Field(default=0, ge=0, description="Conversations.")
+    pairs: int = Field(default=0, ge=0, description="Distinct pairs of workloads.")
+    first_seen: str = Field(default="", description="When the first was seen.")
+    last_seen: str = Field(default="", description="When the last was seen.")
+    window: str = Field(default="", description="Length of the observation.")
+    loss: float = Field(default=0.0, ge=0, le=1, description="Share of conversations that the sensors missed.")
+    confidence: float = Field(default=0.0, ge=0, le=1, description="How sure the proposal is, 0 to 1.")
+    maturity: str = Field(default="", description="`learning`, `stabilizing`, `stable` or `stale`.")
+
+
 class SettingsWords(Words):
     """Settings of the estate; they stand in one place only."""
 
@@ -105,6 +136,7 @@ class SettingsWords(Words):
     )
     standing_approvals: list[ApprovalWords] = Field(default=[], description="Plans approved in advance.")
     grants: list[GrantWords] = Field(default=[], description="What single scopes may say beyond their own.")
+    user_groups: list[str] = Field(default=[], description="Groups of users that policy may name.")
 
 
 class LabelRuleWords(Words):
@@ -179,6 +211,7 @@ class RuleWords(Words):
         default="",
         description="A date (ends with that day), or a date with time; without offset in `settings.timezone`.",
     )
+    when: Annotated[WhenWords | None, Unsaid] = Field(default=None, description="When the rule counts; else always.")
     allow_empty: bool = Field(default=False, description="The rule may match no pair of workloads.")
     on_inexact: Literal["refuse", "narrow", "snapshot"] = Field(
         default="refuse", description="What a platform may do that cannot express the rule exactly."
@@ -186,6 +219,10 @@ class RuleWords(Words):
     reason: str = Field(default="", description="Why the rule exists.")
     owner: str = Field(default="", description="Who answers for it.")
     ticket: str = Field(default="", description="Where it was decided.")
+    waivers: list[WaiverWords] = Field(default=[], description="Findings that are accepted for a while.")
+    evidence: Annotated[EvidenceWords | None, Unsaid] = Field(
+        default=None, description="What was observed when the rule was proposed."
+    )
 
 
 class RulesetWords(Words):
@@ -259,5 +296,8 @@ class ScopeWords(Words):
     scope: Name = Field(description="Its name.")
     match: WrittenSelector = Field(description="Which workloads; `{}` with `estate: true` means all.")
     owners: list[str] = Field(default=[], description="Who approves changes.")
+    approvers: list[str] = Field(
+        default=[], description="Who approves rules of other scopes that speak about this one; else its owners."
+    )
     estate: bool = Field(default=False, description="May speak about the whole estate.")
     rulesets: list[RulesetWords] = Field(default=[], description="Its rulesets.")
