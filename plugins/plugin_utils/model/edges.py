@@ -10,7 +10,7 @@ as numpy columns over a table of distinct ends, so that what is asked about an a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -78,6 +78,21 @@ class Edges:
         )
 
 
+def taken(edges: Edges, keep: npt.NDArray[np.bool_]) -> Edges:
+    """The edges of a mask; `ends` and `sensors` stay as they are."""
+    return replace(
+        edges,
+        consumer=edges.consumer[keep],
+        provider=edges.provider[keep],
+        service=edges.service[keep],
+        count=edges.count[keep],
+        first=edges.first[keep],
+        last=edges.last[keep],
+        dropped=edges.dropped[keep],
+        sensor=edges.sensor[keep],
+    )
+
+
 def edges_of(observations: Observations) -> Edges:
     """The flows of an observation, in their order."""
     ends: dict[Address, int] = {}
@@ -105,4 +120,4 @@ def edges_of(observations: Observations) -> Edges:
     )
 
 
-__all__ = ["Coverage", "Edges", "edges_of"]
+__all__ = ["Coverage", "Edges", "edges_of", "taken"]

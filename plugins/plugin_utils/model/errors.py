@@ -69,6 +69,10 @@ class StoreError(MicrosegError):
     """Something in the store is missing, damaged, newer than we know, or was changed by somebody else."""
 
 
+class FlowsError(MicrosegError):
+    """Observed flows cannot be read, or do not say what a question needs."""
+
+
 class PlanError(MicrosegError):
     """A plan cannot be made, or may not be applied."""
 

@@ -1,0 +1,406 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Edges as Parquet: integer columns that any engine reads, and the coverage in the metadata of the file.
+
+Columns are read into the columns of `model.edges.Edges` without a loop over rows. Addresses are looked up once per
+distinct one, by the dictionaries of Arrow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model import services as line
+from ..model.addresses import Address, Family
+from ..model.edges import Coverage, Edges, taken
+from ..model.errors import FlowsError, Place
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMAT = 1
+FORMAT_KEY = b"microseg.format"
+COVERAGE_KEY = b"microseg.coverage"
+#: Bytes that a coverage may take: the names of a million hosts.
+MOST_COVERAGE = 1 << 26
+ROW_GROUP = 1 << 20
+#: Unsigned integers of so many bits.
+INTEGERS = {
+    "consumer": 32,
+    "provider": 32,
+    "protocol": 8,
+    "port": 16,
+    "count": 62,
+    "first_seen": 32,
+    "last_seen": 32,
+}  # fmt: skip
+OPTIONAL = ("consumer_v6", "provider_v6", "consumer_zone", "provider_zone")
+COLUMNS = (*INTEGERS, "dropped", "sensor", *OPTIONAL)
+#: Start of each protocol on the service line, by its number.
+_BASE = np.full(256, -1, np.int64)
+for _name, _number in line.PROTOCOL_NUMBERS.items():
+    _BASE[_number] = line.BASES[_name]
+_OTHER_FAMILY = "with a service of the other address family"
+_PORTLESS = np.array([number not in line.PROTOCOL_NUMBERS.values() for number in range(256)])
+_BASE[_PORTLESS] = line.PROTO_BASE + np.flatnonzero(_PORTLESS)
+
+
+def coverage_of(path: Path) -> Coverage:
+    """What a file covers, from its metadata alone. Raises FlowsError as `read` does."""
+    with _opened(path) as file:
+        return _coverage(file, Place(str(path)))
+
+
+def rows_of(path: Path) -> int:
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def read(path: Path, most: int) -> tuple[Edges, dict[str, int]]:
+    """Edges, and how many records were left out for which reason.
+
+    Raises FlowsError: E-FLOW-FILE, E-FLOW-FORMAT, E-FLOW-COLUMNS, E-FLOW-COVERAGE, E-FLOW-SIZE.
+    """
+    import pyarrow as pa
+
+    place = Place(str(path))
+    with _opened(path) as file:
+        coverage = _coverage(file, place)
+        if file.metadata.num_rows > most:
+            raise too_many(path, file.metadata.num_rows, most)
+        _check_columns(file.schema_arrow, place)
+        wanted = [name for name in COLUMNS if name in file.schema_arrow.names]
+        try:
+            table = file.read(columns=wanted)
+            table.validate()
+        except (pa.ArrowException, OSError, MemoryError) as error:
+            raise _damaged(place, error) from error
+    return _Columns(table).edges(coverage)
+
+
+def write(edges: Edges, path: Path) -> None:
+    """Raises FlowsError (E-FLOW-WRITE), with nothing changed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    coverage = edges.coverage
+    said = {
+        "start": coverage.start.astimezone(UTC).isoformat(),
+        "end": coverage.end.astimezone(UTC).isoformat(),
+        "reported": sorted(coverage.reported),
+        "expected": sorted(coverage.expected),
+        "loss": coverage.loss,
+        "source": coverage.source,
+    }
+    table = _table(edges).replace_schema_metadata(
+        {FORMAT_KEY: str(FORMAT).encode(), COVERAGE_KEY: json.dumps(said).encode()}
+    )
+    beside = path.parent / f".{path.name[:64]}.{secrets.token_hex(6)}.new"
+    try:
+        pq.write_table(
+            table,
+            beside,
+            compression="lz4",
+            row_group_size=ROW_GROUP,
+            dictionary_pagesize_limit=1 << 24,
+        )
+        os.replace(beside, path)
+    except (OSError, pa.ArrowException) as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise FlowsError("E-FLOW-WRITE", f"the file cannot be written: {error}.", Place(str(path))) from error
+
+
+def too_many(path: Path, rows: int, most: int) -> FlowsError:
+    return FlowsError(
+        "E-FLOW-SIZE",
+        f"{rows:,} flows are more than {most:,}, which is what fits into memory at once.",
+        Place(str(path)),
+        "Ask about a shorter time with --from and --until.",
+    )
+
+
+def _opened(path: Path) -> pyarrow.parquet.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise FlowsError("E-FLOW-FILE", "there is no such file.", Place(str(path))) from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(Place(str(path)), error) from error
+
+
+def _damaged(place: Place, error: BaseException) -> FlowsError:
+    said = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+    return FlowsError(
+        "E-FLOW-FILE", f"the file is damaged, cut off or not Parquet: {said}.", place, "Write or copy it again."
+    )
+
+
+def _coverage(file: pyarrow.parquet.ParquetFile, place: Place) -> Coverage:
+    metadata = file.metadata.metadata or {}
+    written = metadata.get(FORMAT_KEY)
+    if written is None or COVERAGE_KEY not in metadata:
+        raise _without_coverage("it has no metadata microseg.format and microseg.coverage", place)
+    if written != str(FORMAT).encode():
+        raise FlowsError(
+            "E-FLOW-FORMAT",
+            f"the file has format {written[:20].decode(errors='replace')}, this version reads {FORMAT}.",
+            place,
+            "Update microseg, or write the file anew.",
+        )
+    text = metadata[COVERAGE_KEY]
+    if len(text) > MOST_COVERAGE:
+        raise FlowsError("E-FLOW-SIZE", f"its coverage takes {len(text):,} bytes.", place, "Write the file anew.")
+    try:
+        data = json.loads(text)
+        start, end = (datetime.fromisoformat(data[key]) for key in ("start", "end"))
+        names = [tuple(str(name) for name in data[key]) for key in ("reported", "expected")]
+        loss = float(data["loss"])
+        if start.tzinfo is None or end.tzinfo is None or end < start or not 0 <= loss <= 1:
+            raise ValueError("start and end with a time zone, in this order, and a loss from 0 to 1 are expected")
+        return Coverage(start, end, names[0], names[1], loss, str(data["source"]))
+    except KeyError as error:
+        raise _without_coverage(f"{error.args[0]} is missing", place) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _without_coverage(str(error), place) from error
+
+
+def _without_coverage(why: str, place: Place) -> FlowsError:
+    return FlowsError(
+        "E-FLOW-COVERAGE",
+        f"the file does not say what its observation covers: {why}.",
+        place,
+        "No data is not no traffic: see docs/flow-format.md.",
+    )
+
+
+def _check_columns(schema: pyarrow.Schema, place: Place) -> None:
+    import pyarrow.types as kinds
+
+    def text(kind: pyarrow.DataType) -> bool:
+        return bool(kinds.is_string(kind) or kinds.is_large_string(kind))
+
+    def wrong(name: str, kind: pyarrow.DataType) -> str:
+        if name in INTEGERS:
+            return "" if kinds.is_integer(kind) else "an integer"
+        if name == "dropped":
+            return "" if kinds.is_boolean(kind) else "a boolean"
+        if name.endswith("_v6"):
+            fits = kinds.is_fixed_size_binary(kind) and kind.byte_width == 16
+            return "" if fits or kinds.is_binary(kind) or kinds.is_null(kind) else "16 bytes"
+        return "" if text(kind) or (kinds.is_dictionary(kind) and text(kind.value_type)) else "a text"
+
+    faults = [
+        f"{name} is missing"
+        if schema.get_field_index(name) < 0
+        else f"{name} is {schema.field(name).type}, {wanted} is expected"
+        for name in COLUMNS
+        if (name not in OPTIONAL or schema.get_field_index(name) >= 0)
+        and (wanted := "missing" if schema.get_field_index(name) < 0 else wrong(name, schema.field(name).type))
+    ]
+    if faults:
+        raise FlowsError("E-FLOW-COLUMNS", f"{'; '.join(faults)}.", place, "The columns are in docs/flow-format.md.")
+
+
+class _Columns:
+    """One table on its way into edges; `good` are the rows that can be used, None as long as all can."""
+
+    def __init__(self, table: pyarrow.Table) -> None:
+        self.table = table
+        self.good: npt.NDArray[np.bool_] | None = None
+        self.reasons: dict[str, int] = {}
+
+    def edges(self, coverage: Coverage) -> tuple[Edges, dict[str, int]]:
+        count = self._integers("count", np.int64)
+        first, last = self._integers("first_seen", np.int64), self._integers("last_seen", np.int64)
+        protocol, port = self._integers("protocol", np.uint8), self._integers("port", np.uint16)
+        self._leave_out(count < 1, "with a count below 1 or beyond counting")
+        self._leave_out(first > last, "with times that are no period")
+        service = _BASE[protocol]
+        portless = _PORTLESS[protocol]
+        if portless.any():
+            self._leave_out(portless & (port > 0), "with a port of a protocol that has none")
+            service += np.where(portless, np.uint16(0), port)
+        else:
+            service += port
+        ends, consumer, provider = self._ends()
+        six = np.array([end.family == 6 for end in ends], np.bool_)
+        if six.any():
+            of_six = six[consumer]
+            self._leave_out(of_six != six[provider], "between two address families")
+            self._leave_out(np.where(of_six, protocol == 1, protocol == 58), _OTHER_FAMILY)
+        else:
+            self._leave_out(protocol == 58, _OTHER_FAMILY)
+        dropped = self._without_nulls("dropped", False).to_numpy()
+        sensors, sensor = self._texts("sensor")
+        edges = Edges(ends, sensors, consumer, provider, service, count, first, last, dropped, sensor, coverage)
+        return (edges if self.good is None else taken(edges, self.good)), self.reasons
+
+    def _leave_out(self, bad: npt.NDArray[np.bool_], reason: str) -> None:
+        """A record that is bad for several reasons counts for the first of them."""
+        if self.good is not None:
+            bad = bad & self.good
+        found = int(np.count_nonzero(bad))
+        if found:
+            self.reasons[reason] = self.reasons.get(reason, 0) + found
+            self.good = ~bad if self.good is None else self.good & ~bad
+
+    def _without_nulls(self, name: str, instead: Any) -> pyarrow.ChunkedArray:
+        import pyarrow.compute as pc
+
+        column = self.table[name]
+        if column.null_count:
+            self._leave_out(pc.is_null(column).to_numpy(), f"without {name}")
+            column = pc.fill_null(column, instead)
+        return column
+
+    def _integers(self, name: str, kind: type[np.generic]) -> npt.NDArray[Any]:
+        column = self._without_nulls(name, 0)
+        values: npt.NDArray[Any] = column.to_numpy()
+        narrow = column.type.bit_width <= INTEGERS[name] and str(column.type).startswith("u")
+        if not narrow:
+            outside = (values < 0) | (values >= 1 << INTEGERS[name])
+            if outside.any():
+                self._leave_out(outside, f"with {name} out of range")
+                values = np.where(outside, 0, values)
+        return values.astype(kind, copy=False)
+
+    def _texts(self, name: str) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+        """Distinct texts, and per row the position among them."""
+        import pyarrow as pa
+
+        column = self._without_nulls(name, "")
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        column = column.unify_dictionaries().combine_chunks()
+        if isinstance(column, pa.ChunkedArray):  # of an empty table
+            column = column.chunk(0) if column.num_chunks else pa.array([], pa.dictionary(pa.int32(), pa.string()))
+        return tuple(column.dictionary.to_pylist()), column.indices.to_numpy().astype(np.int32, copy=False)
+
+    def _ends(self) -> tuple[tuple[Address, ...], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        ends: dict[Address, int] = {}
+        columns = []
+        for side in ("consumer", "provider"):
+            zones: tuple[str, ...] = ("",)
+            zone = np.zeros(0, np.int32)
+            if f"{side}_zone" in self.table.column_names and len(self.table):
+                zones, zone = self._texts(f"{side}_zone")
+            columns.append(self._side(side, zones, zone, ends))
+        return tuple(ends), columns[0], columns[1]
+
+    def _side(
+        self, side: str, zones: tuple[str, ...], zone: npt.NDArray[np.int32], ends: dict[Address, int]
+    ) -> npt.NDArray[np.int32]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        four = self.table[side]
+        name = f"{side}_v6"
+        six = self.table[name] if name in self.table.column_names else None
+        if six is not None and six.null_count < len(six):
+            is_six = pc.is_valid(six).to_numpy()
+            self._leave_out(is_six == pc.is_valid(four).to_numpy(), f"with none or two addresses as {side}")
+        else:
+            is_six = None
+        numbers = self._numbers(four, side, None if is_six is None else ~is_six)
+        keys = pa.array(numbers if len(zones) == 1 else (zone.astype(np.uint64) << np.uint64(32)) | numbers)
+        coded = keys.dictionary_encode()
+        table = np.array(
+            [
+                ends.setdefault(Address(zones[key >> 32], 4, key & 0xFFFFFFFF), len(ends))
+                for key in coded.dictionary.to_pylist()
+            ],
+            np.int32,
+        )
+        positions = table[coded.indices.to_numpy()] if len(table) else np.zeros(0, np.int32)
+        if is_six is not None and six is not None:
+            rows = np.flatnonzero(is_six)
+            texts = pc.take(six, pa.array(rows)).to_pylist()
+            for row, text in zip(rows.tolist(), texts, strict=True):
+                positions[row] = self._six(text, zones[int(zone[row]) if len(zone) else 0], ends)
+            wrong = np.array([len(text) != 16 for text in texts], np.bool_)
+            if wrong.any():
+                bad = np.zeros(len(positions), np.bool_)
+                bad[rows[wrong]] = True
+                self._leave_out(bad, f"with {name} that is not 16 bytes")
+        return positions
+
+    @staticmethod
+    def _six(text: bytes, zone: str, ends: dict[Address, int]) -> int:
+        number = int.from_bytes(text[:16], "big")
+        family: Family = 6
+        if number >> 32 == 0xFFFF:  # an IPv4 address in the clothes of IPv6
+            number, family = number & 0xFFFFFFFF, 4
+        return ends.setdefault(Address(zone, family, number), len(ends))
+
+    def _numbers(self, column: Any, side: str, expected: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.uint32]:
+        """IPv4 addresses; 0 where there is another kind of address or none."""
+        import pyarrow.compute as pc
+
+        if column.null_count:
+            if expected is None:
+                self._leave_out(pc.is_null(column).to_numpy(), f"without {side}")
+            column = pc.fill_null(column, 0)
+        values: npt.NDArray[Any] = column.to_numpy()
+        if str(column.type) != "uint32":
+            outside = (values < 0) | (values > 0xFFFFFFFF)
+            self._leave_out(outside, f"with {side} out of range")
+            values = np.where(outside, 0, values)
+        return values.astype(np.uint32, copy=False)
+
+
+def _table(edges: Edges) -> pyarrow.Table:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {}
+    for side in ("consumer", "provider"):
+        positions = edges.consumer if side == "consumer" else edges.provider
+        numbers = np.array([end.number if end.family == 4 else 0 for end in edges.ends], np.uint32)
+        six = np.array([end.family == 6 for end in edges.ends], np.bool_)
+        masked = six[positions] if len(edges.ends) else np.zeros(0, np.bool_)
+        columns[side] = pa.array(numbers[positions], mask=masked)
+        texts = pa.array(
+            [end.number.to_bytes(16, "big") if end.family == 6 else None for end in edges.ends], pa.binary(16)
+        )
+        columns[f"{side}_v6"] = texts.take(pa.array(positions))
+        zones: dict[str, int] = {}
+        of_end = np.array([zones.setdefault(end.zone, len(zones)) for end in edges.ends], np.int32)
+        columns[f"{side}_zone"] = pa.DictionaryArray.from_arrays(
+            pa.array(of_end[positions]), pa.array(list(zones), pa.string())
+        )
+    protocol, port = _protocol_and_port(edges.service)
+    columns |= {
+        "protocol": pa.array(protocol),
+        "port": pa.array(port),
+        "count": pa.array(edges.count),
+        "first_seen": pa.array(edges.first.astype(np.uint32)),
+        "last_seen": pa.array(edges.last.astype(np.uint32)),
+        "dropped": pa.array(edges.dropped),
+        "sensor": pa.DictionaryArray.from_arrays(pa.array(edges.sensor), pa.array(edges.sensors, pa.string())),
+    }
+    return pa.table(columns)
+
+
+def _protocol_and_port(service: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
+    block, port = service >> 16, service & 0xFFFF
+    numbers = [line.PROTOCOL_NUMBERS[name] for name, _base in sorted(line.BASES.items(), key=lambda item: item[1])]
+    of_block = np.array([*numbers, 0], np.uint8)
+    other = block == line.PROTO_BASE >> 16
+    protocol = np.where(other, port, of_block[block]).astype(np.uint8)
+    return protocol, np.where(other, 0, port).astype(np.uint16)
+
+
+__all__ = ["coverage_of", "read", "rows_of", "too_many", "write"]
