@@ -63,6 +63,8 @@ def _compile(size: str, quick: bool) -> Figures:
     workloads, rules = (200, 40) if quick else estates.SIZES[size]
     policy, estate = sized(workloads, rules)
     first, bundle = cost(lambda: compiled_bundle(policy, estate))
+    if len(bundle.policies) * 20 < workloads:
+        raise AssertionError(f"{len(bundle.policies)} policies: the rules of the bench bind nobody")
     again = [first.cpu, *(cost(lambda: compiled_bundle(policy, estate))[0].cpu for _ in range(0 if quick else 2))]
     promised = size == "L" and not quick
     detail = (

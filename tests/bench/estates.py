@@ -167,6 +167,6 @@ def _policy(chooser, apps, shape, count):
     keys = ("app", "env", "role", "loc", "owner", "os", "compliance")
     return Policy(
         settings=Settings(labels={key: LabelDeclaration() for key in keys}),
-        scopes=(Scope("estate", Selector(), ("ops",), True, rulesets),),
+        scopes=(Scope("estate", Selector(), ("ops",), estate=True, rulesets=rulesets),),
         digest="bench",
     )

@@ -151,7 +151,9 @@ def _policy(policy: Neutral, peer: Callable[[str], Peer]) -> Policy:
         )
         for term in policy["terms"]
     )
-    scope = Scope("estate", Selector(), ("ops",), True, (Ruleset("terms", rules, "application", "active"),))
+    scope = Scope(
+        "estate", Selector(), ("ops",), estate=True, rulesets=(Ruleset("terms", rules, "application", "active"),)
+    )
     settings = Settings(labels={"group": LabelDeclaration()})
     return Policy(settings=settings, scopes=(scope,), digest="neutral")
 
