@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .addresses import Address, Prefix
 from .errors import NOWHERE, Place
@@ -104,6 +104,7 @@ class Evidence:
 class Rule:
     """`services` is a set on the service line; `expires` an aware datetime, the rule counts strictly before it.
 
+    `written_services` are the words that stand for it in the document: they tell a changed rule from a changed service.
     With a `schedule` the rule counts only in its windows.
     """
 
@@ -124,6 +125,7 @@ class Rule:
     ticket: str = ""
     waivers: tuple[Waiver, ...] = ()
     evidence: Evidence | None = None
+    written_services: tuple[str, ...] = ()
     place: Place = NOWHERE
 
 
@@ -214,6 +216,55 @@ class TierGrant:
     peers: tuple[str, ...] = ()
 
 
+DocumentKind = Literal[
+    "settings",
+    "services",
+    "ip_lists",
+    "label_rules",
+    "workloads",
+    "service_addresses",
+    "modes",
+    "writers",
+    "guardrails",
+    "tests",
+    "roles",
+    "scopes",
+]
+DOCUMENT_KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
+PlanKind = Literal["policy", "mode", "membership", "repair"]
+#: In a role: every scope there is.
+EVERY_SCOPE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """Plans that members of a role may make live; `max_eps` None sets no limit."""
+
+    kinds: tuple[PlanKind, ...]
+    max_eps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What its members may write and make live.
+
+    `scopes`, `tiers` and `stages` together say which rules, `documents` which other parts of the policy (`scopes` are
+    names, borders and owners of scopes). `own_changes`: members may also approve and provision what they wrote.
+    `handle` is what a Git forge calls the role.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    handle: str = ""
+    scopes: tuple[str, ...] = ()
+    tiers: tuple[Tier, ...] = ("application",)
+    stages: tuple[Stage, ...] = STAGES
+    documents: tuple[DocumentKind, ...] = ()
+    provision: Provisioning | None = None
+    own_changes: bool = False
+    place: Place = NOWHERE
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     labels: Mapping[str, LabelDeclaration] = field(default_factory=dict)
@@ -295,4 +346,5 @@ class Policy:
     scopes: tuple[Scope, ...] = ()
     guardrails: tuple[Guardrail, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
+    roles: tuple[Role, ...] = ()
     digest: str = ""

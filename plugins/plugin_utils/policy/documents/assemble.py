@@ -22,6 +22,7 @@ from .moments import read_zone
 from .nodes import Spot
 from .peers import Context
 from .problems import Problems
+from .roles import read_roles
 from .scopes import read_guardrails, read_scopes, read_tests
 from .settings import check_grants, read_declarations, read_settings
 from .structure import unusable, validated
@@ -31,7 +32,7 @@ from .words import ScopeWords, SettingsWords, SharedWords
 _SCOPE_KEYS = frozenset(name for name in ScopeWords.model_fields)
 _SHARED_KEYS = frozenset(name for name in SharedWords.model_fields)
 _UNREAD = frozenset({"E-YAML", "E-FILE", "E-SYMLINK"})
-_LISTS = ("label_rules", "workloads", "service_addresses", "modes", "writers", "guardrails", "tests")
+_LISTS = ("label_rules", "workloads", "service_addresses", "modes", "writers", "guardrails", "tests", "roles")
 
 
 def load(directory: Path) -> tuple[Policy, tuple[Finding, ...]]:
@@ -163,6 +164,7 @@ def _policy(written: _Written, problems: Problems) -> tuple[Policy, tuple[Findin
         scopes=scopes,
         guardrails=read_guardrails(written.lists["guardrails"], context),
         tests=read_tests(written.lists["tests"], context),
+        roles=read_roles(written.lists["roles"], [scope.name for scope in scopes], problems),
     )
     problems.give_up()
     return replace(policy, digest=digest(policy)), tuple(problems.remarks)

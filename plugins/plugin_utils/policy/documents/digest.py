@@ -15,8 +15,8 @@ from typing import Any
 
 from ...model.policy import Policy
 
-#: Where something stands, what was observed when it was proposed, and the digest itself, are not content.
-_NOT_CONTENT = frozenset({"place", "digest", "evidence"})
+#: Where something stands, in which words, what was observed when it was proposed, and the digest itself.
+_NOT_CONTENT = frozenset({"place", "digest", "evidence", "written_services"})
 
 
 def digest(policy: Policy) -> str:

@@ -141,6 +141,7 @@ def _read_rule(words: RuleWords, spot: Spot, context: Context) -> Rule:
         ticket=words.ticket,
         waivers=tuple(waivers),
         evidence=Evidence(**words.evidence.model_dump()) if words.evidence else None,
+        written_services=tuple(words.services),
         place=spot.place,
     )
 

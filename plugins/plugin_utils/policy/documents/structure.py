@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ...model.errors import Place
 from .nodes import Spot
 from .problems import Problems, nearest
-from .words import Words
+from .words import SharedWords, Words
 
 Model = TypeVar("Model", bound=Words)
 
@@ -22,6 +22,7 @@ _CODES = {
     "tier": "E-TIER",
     "tiers": "E-TIER",
     "stage": "E-STAGE",
+    "stages": "E-STAGE",
     "action": "E-ACTION",
     "actions": "E-ACTION",
     "mode": "E-MODE",
@@ -87,7 +88,7 @@ def _report(model: type[Words], detail: dict[str, Any], spot: Spot, problems: Pr
     name = str(path[-1]) if path else ""
     if kind in ("extra_forbidden", "invalid_key"):
         key = parent.odd_key() if kind == "invalid_key" else parent.key(name)
-        valid = words_at(model.__name__, path[:-1])
+        valid = words_at(model, path[:-1])
         hint = nearest(key.written, valid) or _valid(valid)
         problems.error("E-KEY", f"{key.written!r} is not a word of {_where(path[:-1])}.", key.place, hint)
         return

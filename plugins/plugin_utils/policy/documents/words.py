@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from ...model.estate import Mode
-from ...model.policy import Action, Stage, Tier
+from ...model.policy import STAGES, Action, DocumentKind, PlanKind, Stage, Tier
 
 #: Names become parts of identifiers on platforms (`RULE@SCOPE/RULESET`).
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
@@ -273,6 +273,47 @@ class PolicyTestWords(Words):
     because: str = Field(default="", description="Shown when the test fails.")
 
 
+class RoleWriteWords(Words):
+    """What members of a role may change. Rules need scope, tier and stage, before and after the change."""
+
+    scopes: list[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9_.\-]*)$", max_length=128)]] = Field(
+        default=[], description='Scopes whose rules they may write; `"*"` for every scope.'
+    )
+    tiers: list[Tier] = Field(default=["application"], description="Tiers of these rules.")
+    stages: list[Stage] = Field(default=list(STAGES), description="Stages of these rules.")
+    documents: list[DocumentKind] = Field(
+        default=[], description="Other parts of the policy; `scopes` are names, borders and owners of scopes."
+    )
+
+
+class RoleProvisionWords(Words):
+    """Plans that members of a role may make live."""
+
+    kinds: list[PlanKind] = Field(min_length=1, description="Kinds of plans.")
+    max_eps: Annotated[int | None, Unsaid] = Field(
+        default=None, ge=0, description="Most enforcement points such a plan may touch; without it any number."
+    )
+
+
+class RoleWords(Words):
+    """Who may do what. Without any role everybody may do everything."""
+
+    name: Name = Field(description="Unique among roles; owners of scopes may name it.")
+    members: list[Annotated[str, Field(pattern=r"^\S+$", max_length=254)]] = Field(
+        min_length=1, description="E-mail addresses or logins of the Git forge."
+    )
+    handle: str = Field(
+        default="", pattern=r"^(@?[A-Za-z0-9][A-Za-z0-9_./\-]*)?$", description="Its name on the forge: `@org/team`."
+    )
+    write: RoleWriteWords = Field(default=RoleWriteWords(), description="What members may change.")
+    provision: Annotated[RoleProvisionWords | None, Unsaid] = Field(
+        default=None, description="Which plans members may make live; without it none."
+    )
+    own_changes: bool = Field(
+        default=False, description="Members may approve and provision what they wrote themselves."
+    )
+
+
 class SharedWords(Words):
     """A document about the estate; several of these keys may stand in one document."""
 
@@ -288,6 +329,7 @@ class SharedWords(Words):
     writers: list[WriterWords] = Field(default=[], description="Who may change which enforcement points.")
     guardrails: list[GuardrailWords] = Field(default=[], description="Statements that must always hold.")
     tests: list[PolicyTestWords] = Field(default=[], description="Expectations run by every check.")
+    roles: list[RoleWords] = Field(default=[], description="Who may write and provision what.")
 
 
 class ScopeWords(Words):
