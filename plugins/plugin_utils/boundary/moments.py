@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..model.errors import PolicyError
+from ..model.schedule import FIRST_YEAR, LAST_YEAR
 
 
 def moment(text: str | None) -> datetime | None:
@@ -25,4 +26,6 @@ def moment(text: str | None) -> datetime | None:
         raise PolicyError("E-TIME", f"{text!r} is not a time.", hint=hint) from None
     if parsed.tzinfo is None:
         raise PolicyError("E-TIME", f"{text!r} has no time zone.", hint=hint)
+    if not FIRST_YEAR < parsed.year < LAST_YEAR:
+        raise PolicyError("E-TIME", f"{text!r} is out of reach.", hint=f"Years {FIRST_YEAR} to {LAST_YEAR} are.")
     return parsed

@@ -6,32 +6,39 @@
 Recurrence is worked out on the wall clock of the schedule's zone. A start that the clock skips in spring happens at the
 moment the clock would have shown it without the change; a start that the clock shows twice in autumn happens the first
 time. Days of a duration are days of the calendar, hours and minutes elapsed time. Results are in UTC, half open.
+
+An answer costs the years around the question, not those since DTSTART; only COUNT has to be counted from there.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import takewhile
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrule, rrulestr
+from dateutil.rrule import rrulestr
 
 #: A window that is open from its first moment to just before its last.
 TimeWindow = tuple[datetime, datetime]
+WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+#: Years in which windows may begin: every zone can be asked about them.
+FIRST_YEAR, LAST_YEAR = 1900, 9990
+#: A rule has to occur within this many years of its DTSTART, and all its COUNT.
+SEARCHED_YEARS = 100
 _YEAR = timedelta(days=366)
-_LATEST = datetime(9998, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`start` is the first occurrence on the wall clock of `zone` (an IANA name); `rule` the value of RRULE, empty for
-    a single window. A window lasts `days` days of the calendar and `seconds` of elapsed time. Occurrences that begin at
-    one of `excluded` (wall clock) do not happen.
+    """`start` is where recurrence begins, on the wall clock of `zone` (an IANA name). `rule` is the value of RRULE, its
+    UNTIL a moment in UTC; empty for a single window. As in the usual readers of RFC 5545, `start` itself is an
+    occurrence only if the rule says so. A window lasts `days` days of the calendar and `seconds` of elapsed time.
+    Occurrences that begin at one of the moments `excluded` (UTC) do not happen.
     """
 
     start: datetime
@@ -42,29 +49,33 @@ class Schedule:
     excluded: tuple[datetime, ...] = ()
 
     def open_at(self, at: datetime) -> bool:
-        return any(low <= at < high for low, high in self.windows(at, at + timedelta(seconds=1)))
+        return any(low <= at < high for low, high in self._around(at, at))
 
     def windows(self, start: datetime, end: datetime) -> tuple[TimeWindow, ...]:
-        """Windows that overlap [start, end), whole, ascending and disjoint; windows that touch are one."""
+        """Windows that overlap [start, end), ascending and disjoint; windows that touch are one.
+
+        They are whole, unless touching windows go on for more than a year before `start` or after `end`: those begin
+        and end somewhere beyond that year.
+        """
         if end <= start:
             return ()
-        known = _windows(self, _horizon(end))
-        first = bisect_left(known, start, key=lambda window: window[1])
-        found = []
-        for low, high in known[first:]:
-            if low >= end:
-                break
-            if high > start:
-                found.append((low, high))
-        return tuple(found)
+        return tuple((low, high) for low, high in self._around(start, end) if low < end)
+
+    def _around(self, start: datetime, end: datetime) -> tuple[TimeWindow, ...]:
+        """Known windows from the first that ends after `start`, some of them after `end`."""
+        first, last = start.astimezone(UTC).year - 2, end.astimezone(UTC).year + 2
+        known = _windows(self, max(first, FIRST_YEAR), min(last, LAST_YEAR))
+        return known[bisect_right(known, start, key=lambda window: window[1]) :]
 
     def next_change(self, at: datetime, within: timedelta = 3 * _YEAR) -> datetime | None:
         """The next moment after `at` at which the schedule opens or closes; None if there is none within the time."""
-        for low, high in self.windows(at, at + within):
-            if low > at:
-                return low
-            if high > at:
-                return high
+        end = later(at, within)
+        for low, high in self.windows(at, end):
+            for moment in (low, high):
+                if at < moment < end:
+                    return moment
+            if low <= at:  # open, and for longer than was asked
+                return None
         return None
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,50 +109,110 @@ class Schedule:
         return f"{repeated}{self.start:%Y-%m-%d %H:%M} {self.zone} for {lasting}"
 
 
-def recurrence(rule: str, start: datetime) -> rrule:
-    """The occurrences of an RRULE on the wall clock. Raises ValueError for a rule that cannot be read."""
-    found = rrulestr(f"RRULE:{rule}", dtstart=start)
-    if not isinstance(found, rrule):
-        raise ValueError("one RRULE is expected")
-    return found
+def later(moment: datetime, time: timedelta) -> datetime:
+    """`moment + time`, or the end of the calendar where that would lie beyond it."""
+    last = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
+    return last if time >= last - moment else moment + time
 
 
-def _horizon(end: datetime) -> int:
-    """Windows are worked out for whole years, so that questions about near moments share the work."""
-    return (end.astimezone(UTC) + timedelta(days=2)).year + 1
+def moment_of(wall: datetime, zone: str) -> datetime:
+    """The moment at which the clock of the zone shows this: of two the first, of none the one by the clock before."""
+    return wall.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
+
+
+def occurrences(start: datetime, zone: str, rule: str) -> Iterator[datetime]:
+    """The occurrences of a rule within SEARCHED_YEARS of its start, on the wall clock, ascending.
+
+    Raises ValueError for a rule that cannot be read.
+    """
+    end = datetime(min(start.year + SEARCHED_YEARS, LAST_YEAR), 1, 1)
+    return _between(start, zone, rule, start, end)
 
 
 @lru_cache(maxsize=4096)
-def _windows(schedule: Schedule, year: int) -> tuple[TimeWindow, ...]:
-    """All windows that begin before the year, merged."""
-    zone = ZoneInfo(schedule.zone)
+def _windows(schedule: Schedule, first: int, last: int) -> tuple[TimeWindow, ...]:
+    """The windows that begin in these years, the last not counted, merged."""
+    if last <= first:
+        return ()
     excluded = set(schedule.excluded)
+    found = []
+    for wall in _starts(schedule, datetime(first, 1, 1), datetime(last, 1, 1)):
+        low = moment_of(wall, schedule.zone)
+        if low not in excluded:
+            high = moment_of(wall + timedelta(days=schedule.days), schedule.zone) if schedule.days else low
+            found.append((low, high + timedelta(seconds=schedule.seconds)))
     merged: list[TimeWindow] = []
-    for wall in _occurrences(schedule, min(datetime(year, 1, 1), _LATEST)):
-        if wall in excluded:
-            continue
-        low = wall.replace(tzinfo=zone).astimezone(UTC)
-        high = (wall + timedelta(days=schedule.days)).replace(tzinfo=zone).astimezone(UTC)
-        high += timedelta(seconds=schedule.seconds)
-        if high <= low:
-            continue
+    for low, high in sorted(found):
         if merged and low <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-        else:
+        elif high > low:
             merged.append((low, high))
     return tuple(merged)
 
 
-def _occurrences(schedule: Schedule, before: datetime) -> list[datetime]:
+def _starts(schedule: Schedule, low: datetime, high: datetime) -> list[datetime]:
+    """Starts in [low, high) on the wall clock."""
     if not schedule.rule:
-        return [schedule.start] if schedule.start < before else []
-    text = schedule.rule
-    if "UNTIL=" not in text:
-        # A rule that never occurs would be searched for until the end of the calendar; with an end it stops there.
-        rule = recurrence(text, schedule.start).replace(until=before)
-    else:
-        rule = recurrence(text, schedule.start)
-    return list(takewhile(before.__gt__, rule))
+        return [schedule.start] if low <= schedule.start < high else []
+    if "COUNT=" in schedule.rule:
+        known = _counted(schedule)
+        return list(known[bisect_left(known, low) : bisect_left(known, high)])
+    return list(_between(schedule.start, schedule.zone, schedule.rule, low, high))
 
 
-__all__ = ["Schedule", "TimeWindow", "recurrence"]
+@lru_cache(maxsize=1024)
+def _counted(schedule: Schedule) -> tuple[datetime, ...]:
+    return tuple(occurrences(schedule.start, schedule.zone, schedule.rule))
+
+
+def _between(start: datetime, zone: str, rule: str, low: datetime, high: datetime) -> Iterator[datetime]:
+    """Occurrences in [low, high). Without COUNT the periods before `low` are jumped over, not gone through."""
+    parts = dict(part.split("=", 1) for part in rule.split(";"))
+    until, count = parts.pop("UNTIL", ""), parts.pop("COUNT", "")
+    begin = start if count else _jump(parts, start, low)
+    text = ";".join(f"{key}={value}" for key, value in parts.items())
+    # A rule that never occurs would be searched for until the end of the calendar; with an end it stops there.
+    found = rrulestr(f"RRULE:{text};UNTIL={high:%Y%m%dT%H%M%S}", dtstart=begin)
+    last = datetime.strptime(until, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if until else None
+    for wall in islice((wall for wall in found if wall >= start), int(count) if count else None):
+        if wall >= high or (last is not None and moment_of(wall, zone) > last):
+            return
+        if wall >= low:
+            yield wall
+
+
+def _jump(parts: dict[str, str], start: datetime, low: datetime) -> datetime:
+    """A start of recurrence near `low` that gives the same occurrences from there on.
+
+    What the rule takes from DTSTART is written into `parts`, because the new start lies on another day.
+    """
+    frequency, interval = parts["FREQ"], int(parts.get("INTERVAL", 1))
+    if low <= start:
+        return start
+    if frequency in ("DAILY", "WEEKLY"):
+        period = timedelta(days=interval * (7 if frequency == "WEEKLY" else 1))
+        return start + max(0, (low - start) // period - 1) * period
+    if frequency == "MONTHLY" and "BYDAY" not in parts:
+        parts.setdefault("BYMONTHDAY", str(start.day))
+    if frequency == "YEARLY" and "BYDAY" not in parts and "BYMONTHDAY" not in parts:
+        parts.setdefault("BYMONTH", str(start.month))
+        parts["BYMONTHDAY"] = str(start.day)
+    if frequency == "YEARLY":
+        years = max(0, (low.year - start.year) // interval - 1) * interval
+        return start.replace(year=start.year + years, month=1, day=1)
+    months = max(0, ((low.year - start.year) * 12 + low.month - start.month) // interval - 1) * interval
+    year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
+    return start.replace(year=year, month=month + 1, day=1)
+
+
+__all__ = [
+    "FIRST_YEAR",
+    "LAST_YEAR",
+    "SEARCHED_YEARS",
+    "WEEKDAYS",
+    "Schedule",
+    "TimeWindow",
+    "later",
+    "moment_of",
+    "occurrences",
+]
