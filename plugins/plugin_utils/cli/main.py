@@ -110,21 +110,24 @@ def explain(
 
 @app.command()
 def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="Policy directory or bundle before the change.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="Policy directory or bundle after the change.")],
+    before: Annotated[
+        str, typer.Argument(metavar="A", help="Policy directory, git revision or bundle before the change.")
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="Policy directory, git revision or bundle after it.")],
     stage: StageOption = "active",
     store: StoreOption = STORE,
     inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
-    """Say which packets two policies or bundles treat differently. Without -i over every label combination."""
+    """Say which packets two policies or revisions treat differently. Without -i over every label combination."""
     from . import policy_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, at=at, store=store)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
     raise typer.Exit(job.run(lambda: policy_verbs.diff(job, before, after, stage)))
 
 

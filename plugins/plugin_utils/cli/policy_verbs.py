@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..model.errors import PolicyError
+from ..model.errors import MicrosegError, PolicyError
 from .job import FINDINGS, OK, Answer, Job
 from .screen import ROWS, Screen, plural, shortened
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
     from ..workflow.check import CheckReport
+    from ..workflow.revisions import Source
     from .options import Stage
 
 
@@ -155,47 +156,81 @@ def _after_explain(job: Job, data: dict[str, Any]) -> str:
 
 
 def diff(job: Job, before: str, after: str, stage: Stage) -> Answer:
-    """Two policy directories: with an inventory the packets of its workloads, without one those of every label
-    combination. Two bundles: what was compiled."""
+    """Two policies, each a directory or a git revision: with an inventory the packets of its workloads, without one
+    those of every label combination. Two bundles: what was compiled."""
+    from ..workflow.diff import bundle_named, diff_bundles
     from ..workflow.diff import diff as run
-    from ..workflow.diff import diff_bundles
+    from ..workflow.revisions import AtRevision, Source, is_revision
+    from ..workflow.store import open_store
 
     moment = job.moment()
-    if Path(before).is_dir() and Path(after).is_dir():
+    store = open_store(job.store) if job.store.is_dir() else None
+
+    def meaning(word: str) -> Source | Bundle:
+        if Path(word).is_dir():
+            return Path(word)
+        bundle = bundle_named(store, word) if store is not None else None
+        if bundle is not None:
+            return bundle
+        if is_revision(word, job.policy):
+            return AtRevision(word, job.policy)
+        raise _no_side(job, word)
+
+    sides = {word: meaning(word) for word in (before, after)}
+    # Beside a revision a word that is also one could be meant either way; alone it means what it always meant.
+    if any(isinstance(side, AtRevision) for side in sides.values()):
+        for word, side in sides.items():
+            if not isinstance(side, AtRevision) and is_revision(word, job.policy):
+                raise _ambiguous(word, isinstance(side, Path))
+    old, new = sides[before], sides[after]
+    if isinstance(old, Source) and isinstance(new, Source):
         hosts = job.inventory().hosts if job.inventories else None
-        report = run(Path(before), Path(after), hosts, stage=stage, at=moment)
+        report = run(old, new, hosts, stage=stage, at=moment)
     else:
-        # What is no directory is looked up first: of a mistyped name nobody should hear that -i is missing.
-        names = sorted({before, after}, key=lambda text: Path(text).is_dir())
-        bundles = {text: _bundle(job, text, stage) for text in names}
-        report = diff_bundles(bundles[before], bundles[after], moment or datetime.now(UTC))
+        first, second = (_bundle(job, side, stage) if isinstance(side, Source) else side for side in (old, new))
+        report = diff_bundles(first, second, moment or datetime.now(UTC))
     data = report.to_dict()
     return Answer(data, lambda: _diff_screen(job, before, after, data))
 
 
-def _bundle(job: Job, text: str, stage: Stage) -> Bundle:
-    """A bundle of the store, or a policy directory compiled for the inventory."""
-    from ..workflow.compile import compile_bundle
-    from ..workflow.diff import bundle_named
-    from ..workflow.inputs import load
-    from ..workflow.store import open_store
+def _no_side(job: Job, word: str) -> MicrosegError:
+    """What is wrong with a word that is nothing: the revision where there is a repository to look in."""
+    from ..workflow.git import Repository
 
-    if Path(text).is_dir():
-        if not job.inventories:
-            raise PolicyError(
-                "E-DIFF",
-                f"{text} is a policy directory and the other side a bundle.",
-                hint="Give -i, for which the directory is compiled.",
-            )
-        return compile_bundle(load(Path(text), job.inventory().hosts, job.moment()), stage)
-    bundle = bundle_named(open_store(job.store), text) if job.store.is_dir() else None
-    if bundle is None:
+    why = ""
+    try:
+        Repository(job.policy).commit(word)
+    except PolicyError as error:
+        why = error.hint if error.code == "E-REVISION" else f"As a revision it cannot be read: {error.message}"
+    return PolicyError(
+        "E-DIFF",
+        f"{word!r} is neither a directory nor a bundle of {job.store} nor a git revision.",
+        hint=why or "Name a policy directory, the beginning of a bundle digest, the word provisioned, or a revision.",
+    )
+
+
+def _ambiguous(word: str, directory: bool) -> PolicyError:
+    what, way = ("a directory", f"./{word}") if directory else ("a bundle", "more of its digest")
+    return PolicyError(
+        "E-DIFF",
+        f"{word!r} is {what} and a git revision.",
+        hint=f"Write {way} for {what}, or refs/heads/{word} (refs/tags/{word}, the full hash) for the revision.",
+    )
+
+
+def _bundle(job: Job, source: Source, stage: Stage) -> Bundle:
+    """A policy compiled for the inventory."""
+    from ..workflow.compile import compile_bundle
+    from ..workflow.inputs import load
+
+    if not job.inventories:
+        what = "a policy directory" if isinstance(source, Path) else "a git revision"
         raise PolicyError(
             "E-DIFF",
-            f"{text!r} is neither a directory nor a bundle of {job.store}.",
-            hint="Name a policy directory, the beginning of a bundle digest, or the word provisioned.",
+            f"{source} is {what} and the other side a bundle.",
+            hint="Give -i, for which the policy is compiled.",
         )
-    return bundle
+    return compile_bundle(load(source, job.inventory().hosts, job.moment()), stage)
 
 
 def _diff_screen(job: Job, before: str, after: str, data: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ..model import services as line
@@ -29,10 +28,10 @@ from ..policy.combinations import combinations, selectors_of, synthetic_estate
 from ..policy.compile import Stage, compile_policy
 from ..policy.decide import Decider, End
 from ..policy.difference import ChangedBox, PolicyDifference, compare_policies
-from ..policy.documents import load as load_documents
 from ..policy.ends import Group
 from ..policy.resolve import resolve
 from .inputs import Hosts, load
+from .revisions import Source, read
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,14 @@ class DiffReport:
 
 
 def diff(
-    before: Path, after: Path, hosts: Hosts | None = None, *, stage: Stage = "active", at: datetime | None = None
+    before: Source, after: Source, hosts: Hosts | None = None, *, stage: Stage = "active", at: datetime | None = None
 ) -> DiffReport:
-    """`before` and `after` are policy directories. With `hosts` packets are judged as enforced by today's modes;
-    without, by intent (every side in full mode), over every label combination the two policies tell apart.
+    """`before` and `after` are policy directories, as they are or at a git revision.
 
-    Raises Rejected for a policy in error, PolicyError (E-TOO-MANY-CLASSES).
+    With `hosts` packets are judged as enforced by the modes each policy gives the workloads of that inventory; without,
+    by intent (every side in full mode), over every label combination the two policies tell apart.
+
+    Raises Rejected for a policy in error, PolicyError (E-TOO-MANY-CLASSES, E-GIT, E-REVISION).
     """
     if hosts is None:
         return _without_inventory(before, after, stage, at or datetime.now(UTC))
@@ -148,8 +149,8 @@ def _regions(groups: list[Group]) -> Intervals:
     return region
 
 
-def _without_inventory(before: Path, after: Path, stage: Stage, at: datetime) -> DiffReport:
-    policies = [load_documents(path)[0] for path in (before, after)]
+def _without_inventory(before: Source, after: Source, stage: Stage, at: datetime) -> DiffReport:
+    policies = [read(source)[0] for source in (before, after)]
     rules = [item for policy in policies for item in resolve(policy, {})[0]]
     elements = [element for item in rules for element in (*item.consumers, *item.providers)]
     named = {element.name for element in elements if element.kind == "workload"}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 
 from ..model.errors import Finding, Rejected
 from ..model.estate import Estate, InventoryHost
@@ -17,8 +16,8 @@ from ..model.policy import Policy
 from ..policy.check import check_rules
 from ..policy.compile import Compiled, Stage, compile_policy
 from ..policy.documents import label_variables
-from ..policy.documents import load as load_documents
 from ..policy.estate_builder import build_estate
+from .revisions import Source, read
 
 #: Gives the inventory hosts, told which of their variables label rules refer to and in which time zone dates end.
 Hosts = Callable[[frozenset[str], str], Sequence[InventoryHost]]
@@ -55,9 +54,12 @@ class Inputs:
         return self.active if stage == "active" else self.staged
 
 
-def load(policy_dir: Path, hosts: Hosts, at: datetime | None = None) -> Inputs:
-    """Raises Rejected for documents or an estate that cannot be read at all; rule findings come back."""
-    policy, document_findings = load_documents(policy_dir)
+def load(source: Source, hosts: Hosts, at: datetime | None = None) -> Inputs:
+    """The policy of a directory, or of a git revision; the estate is that of today.
+
+    Raises Rejected for documents or an estate that cannot be read at all; rule findings come back.
+    """
+    policy, document_findings = read(source)
     return join(policy, document_findings, hosts(label_variables(policy), policy.settings.timezone), at)
 
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,54 @@ class TestDiff:
         answer = microseg("diff", "policy", after, "--format", "json", inventory=False).json
 
         assert answer["newly_denied"]
+
+    @pytest.fixture
+    def history(self, shop: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Two commits of the shop: tcp/5432, then tcp/5433."""
+        for who in ("AUTHOR", "COMMITTER"):
+            monkeypatch.setenv(f"GIT_{who}_NAME", "Ada")
+            monkeypatch.setenv(f"GIT_{who}_EMAIL", "ada@example.org")
+
+        def git(*words: str) -> None:
+            subprocess.run(["git", *words], cwd=shop, check=True, capture_output=True)
+
+        git("init", "--initial-branch", "main")
+        for text in (POLICY, POLICY.replace("[tcp/5432]}", "[tcp/5433]}")):
+            (shop / "policy" / "all.yml").write_text(text)
+            git("add", "policy")
+            git("commit", "-m", "Change")
+        return git
+
+    @pytest.mark.usefixtures("history")
+    @pytest.mark.parametrize("inventory", [True, False])
+    @pytest.mark.parametrize("words", [("HEAD~1", "HEAD"), ("main~1", "policy")])
+    def test_compares_git_revisions(self, microseg: Microseg, words: tuple[str, str], inventory: bool) -> None:
+        answer = microseg("diff", *words, "-p", "policy", "--format", "json", inventory=inventory).json
+
+        assert {tuple(box["services"]) for box in answer["newly_allowed"]} == {("tcp/5433",)}
+        assert {tuple(box["services"]) for box in answer["newly_denied"]} == {("tcp/5432",)}
+
+    def test_of_a_word_that_is_two_things_is_2_and_says_both(
+        self, microseg: Microseg, history: Callable[..., None]
+    ) -> None:
+        history("branch", "policy")
+        refused = microseg("diff", "HEAD~1", "policy")
+
+        assert refused.code == 2
+        assert "'policy' is a directory and a git revision" in refused.stderr
+        assert "./policy" in refused.stderr
+        assert "refs/heads/policy" in refused.stderr
+        assert microseg("diff", "HEAD~1", "./policy").code == 0
+        assert microseg("diff", "HEAD~1", "refs/heads/policy").code == 0
+        assert microseg("diff", "policy", "policy").code == 0  # two directories mean what they always meant
+
+    @pytest.mark.usefixtures("history")
+    def test_of_an_unknown_revision_is_2_with_the_nearest(self, microseg: Microseg) -> None:
+        refused = microseg("diff", "mian", "HEAD")
+
+        assert refused.code == 2
+        assert "'mian' is neither" in refused.stderr
+        assert "Did you mean main?" in refused.stderr
 
     def test_shows_a_witness_on_the_screen(self, microseg: Microseg, after: str) -> None:
         assert "web-1 -> db-1 tcp/5432" in microseg("diff", "policy", after).stdout

@@ -5,9 +5,21 @@
 
 from __future__ import annotations
 
-from .assemble import load, loads
+from .assemble import assemble, load, loads
 from .digest import digest
+from .files import ENDINGS
+from .problems import Problems
 from .shortform import parse_rule, print_rule
 from .variables import label_variables
 
-__all__ = ["digest", "label_variables", "load", "loads", "parse_rule", "print_rule"]
+__all__ = [
+    "ENDINGS",
+    "Problems",
+    "assemble",
+    "digest",
+    "label_variables",
+    "load",
+    "loads",
+    "parse_rule",
+    "print_rule",
+]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,16 +41,21 @@ def load(directory: Path) -> tuple[Policy, tuple[Finding, ...]]:
     Raises Rejected with every error of every file, and PolicyError (E-FILE, E-NO-POLICY) for a directory that is none
     or holds no document: an empty policy closes everything, so it is never a guess.
     """
+    return assemble(lambda problems: read_directory(Path(directory), problems), str(directory))
+
+
+def assemble(read: Callable[[Problems], Iterable[tuple[str, str]]], where: str) -> tuple[Policy, tuple[Finding, ...]]:
+    """The same from wherever `read` finds the files: it gives (name for places, text) and reports what it cannot."""
     problems = Problems()
     with _without_collector():
         written = _Written()
-        for file, text in read_directory(Path(directory), problems):
+        for file, text in read(problems):
             written.add(file, text, problems)
         if not written.anything and not problems.errors:
             raise PolicyError(
                 "E-NO-POLICY",
-                f"{directory} holds no policy document.",
-                Place(str(directory)),
+                f"{where} holds no policy document.",
+                Place(where),
                 "Policy documents end in .yml or .yaml; hidden files and folders are skipped.",
             )
         return _policy(written, problems)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...model.errors import Place, PolicyError
 from .problems import Problems
 
-_ENDINGS = (".yml", ".yaml")
+ENDINGS = (".yml", ".yaml")
 
 
 def read_directory(directory: Path, problems: Problems) -> Iterator[tuple[str, str]]:
@@ -51,7 +51,7 @@ class _Walk:
             return
         for name in names:
             path = folder / name
-            if name.startswith(".") or not (path.is_dir() or name.endswith(_ENDINGS)):
+            if name.startswith(".") or not (path.is_dir() or name.endswith(ENDINGS)):
                 continue
             target = path.resolve()
             if not target.is_relative_to(self.root):
