@@ -20,10 +20,10 @@ help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 setup: ## make .venv with everything that running and testing needs
-	@sh extensions/setup/venv flows edit test
+	@sh extensions/setup/venv flows test
 
 setup-lint: ## ... and the lint, docs and build tools
-	@sh extensions/setup/venv flows edit test lint
+	@sh extensions/setup/venv flows test lint
 
 packages: ## install missing OS packages (root), or say which are missing
 	@sh extensions/setup/os-packages

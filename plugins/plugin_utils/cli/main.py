@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .authoring import grant, rules
 from .job import Job
 from .options import (
     AtOption,
@@ -36,6 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.add_typer(rules, name="rule")
+app.command()(grant)
 POLICY = Path("policy")
 STORE = Path(".microseg")
 

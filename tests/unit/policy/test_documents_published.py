@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
+import jsonschema
 import pytest
 import yaml
 
@@ -83,3 +85,17 @@ def test_the_schema_refuses_unknown_missing_and_misspelt_words(text):
     check = validator()
 
     assert any(list(check.iter_errors(document)) for document in yaml.safe_load_all(text))
+
+
+def test_the_editor_example_finds_the_schema_and_the_policy_files() -> None:
+    """As an editor resolves it: paths from the root of the project, globs over its files."""
+    settings = json.loads((ROOT / "extensions" / "editors" / "vscode-settings.json").read_text(encoding="utf-8"))
+    ((path, globs),) = settings["yaml.schemas"].items()
+    published = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(published)
+    assert any(PurePath("policy/shop/core.yml").match(glob) for glob in globs)
+    rule = {"id": "r", "from": {"role": "web"}, "to": "any", "services": ["tcp/1"]}
+    document = {"scope": "s", "match": {"app": "a"}, "rulesets": [{"name": "n", "rules": [rule]}]}
+    validator = jsonschema.Draft202012Validator(published)
+    assert validator.is_valid(document)
+    assert not validator.is_valid({**document, "rulsets": []})

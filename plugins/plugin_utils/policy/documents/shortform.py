@@ -4,7 +4,7 @@
 """A rule in one line, for command lines and commit messages: `allow role=web -> role=db : postgresql`.
 
 Ends are selectors, the words scope, all-workloads and any, addresses and blocks (`10.0.0.0/8 in zone lab`), and
-`workload NAME`, `ip_list NAME`, `fqdn NAME`; several are joined by ` | `.
+`workload NAME`, `ip_list NAME`, `fqdn NAME`, `users GROUP`; several are joined by ` | `.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .problems import nearest
 
 _LINE = re.compile(r"^\s*(?P<action>\S+)\s+(?P<consumers>.+?)\s+->\s+(?P<providers>.+)\s+:\s+(?P<services>[^:]+?)\s*$")
 _NAMED = re.compile(r"^(workload|ip_list|fqdn)\s+(\S+)$")
+_USERS = re.compile(r"^users\s+(\S.*)$")
 _ZONED = re.compile(r"^(?P<cidr>\S+)\s+in\s+zone\s+(?P<zone>\S.*)$")
 _WORDS = ("scope", "all-workloads", "any")
 _HOW = "Write: allow role=web -> role=db : postgresql"
@@ -70,6 +71,9 @@ def _parse_end(text: str, where: Place) -> Any:
     named = _NAMED.match(text)
     if named:
         return {named[1]: named[2]}
+    users = _USERS.match(text)
+    if users:
+        return {"users": [users[1]]}
     if text in _WORDS:
         return text
     zoned = _ZONED.match(text)
@@ -91,6 +95,8 @@ def _print_ends(peers: Any) -> str:
 
 def _print_end(peer: Any) -> str:
     if isinstance(peer, Mapping):
+        if "users" in peer:
+            return " | ".join(f"users {group}" for group in peer["users"])
         if "cidr" in peer:
             zone = peer.get("zone")
             return f"{peer['cidr']} in zone {zone}" if zone is not None else str(peer["cidr"])
