@@ -118,6 +118,13 @@ clock_synchronised:
   description: Whether the kernel takes its clock for synchronised; V(null) if it cannot tell.
   type: bool
   returned: success
+timed_rules:
+  description:
+    - Whether rules that depend on the time are in force. Until the clock was synchronised once since boot, allows that
+      depend on it are withheld and such denies count at all times.
+  type: str
+  choices: [none, in_force, withheld]
+  returned: success
 nft_version:
   description: Version of nft.
   type: str
@@ -173,7 +180,8 @@ def read(machine: Machine) -> Dict[str, Any]:
         "alarms": [] if record is None else record["alarms"],
         "boot_policy": boot_policy(machine),
         "control_path": facts.control_path(),
-        "clock_synchronised": facts.clock_synchronised(),
+        "clock_synchronised": machine.clock.synchronised(),
+        "timed_rules": {None: "none", True: "in_force", False: "withheld"}[listing.trusting(ruleset)],
         "nft_version": machine.nft.version(),
         "kernel": os.uname().release,
         "python_version": platform.python_version(),

@@ -107,7 +107,7 @@ def artifact(count: int, sets: int = 20) -> Any:
 def rendered(count: int) -> str:
     from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.render import render
 
-    return transaction(render(artifact(count), "ab" * 32).payload)
+    return transaction(render(artifact(count), "ab" * 32, datetime.now(UTC)).payload)
 
 
 def nft(text: str) -> float:

@@ -126,7 +126,7 @@ def _rendered(artifact: Artifact) -> str:
     """Without the failsafe, which the peer does not have."""
     rules = tuple(rule for rule in artifact.ingress.rules if rule.tier != FAILSAFE)
     bare = replace(artifact, ingress=replace(artifact.ingress, rules=rules))
-    return transaction(Nftables.render(bare, bare.policy_digest()).payload)
+    return transaction(Nftables.render(bare, bare.policy_digest(), AT).payload)
 
 
 def _in_kernel(policy: Neutral, directory: Path) -> dict[str, Any]:

@@ -417,8 +417,8 @@ def test_a_newer_format_is_refused_and_the_last_policy_stays(host: TestedHost) -
     host.provision(OLD)
     live = host.hash()
 
-    with pytest.raises(HostError, match="E-HOST-FORMAT policy format 2 is newer"):
-        host.arm(dict(NEW, format=2))
+    with pytest.raises(HostError, match="E-HOST-FORMAT policy format 3 is newer"):
+        host.arm(dict(NEW, format=3))
 
     assert host.hash() == live
 

@@ -50,7 +50,7 @@ def test_old_rules_are_unknown_and_empty_old_tables_are_not(kernel: Kernel, comm
     if "does not exist" in run.stderr or "Table does not" in run.stderr or "initialize" in run.stderr:
         pytest.skip(f"this kernel has no such table: {run.stderr.strip()[:100]}")
     assert run.returncode == 0, run.stderr[-1000:]
-    listing = listed(kernel.prefix, transaction(render(QUIET, "ab" * 32).payload))
+    listing = listed(kernel.prefix, transaction(render(QUIET, "ab" * 32, AT).payload))
     everything = {"nftables": [*listing.everything["nftables"], *as_listed(json.loads(run.stdout))]}
 
     reading = read(listing.own, everything, QUIET.own, AT)

@@ -80,7 +80,7 @@ def test_what_packets_notice_drift_does_not_call_equal(kernel: Kernel, detour: D
         ["connect", "peer", HOST, detour.port, 2.5],
         ["connect", "peer", HOST, detour.port, 2.5],
     )
-    listing = listed(kernel.prefix, transaction(render(QUIET, "ab" * 32).payload), detour.rules)
+    listing = listed(kernel.prefix, transaction(render(QUIET, "ab" * 32, AT).payload), detour.rules)
     reading = read(listing.own, listing.everything, QUIET.own, AT)
 
     assert found[1] == intended

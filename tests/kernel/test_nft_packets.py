@@ -87,7 +87,7 @@ def check(kernel: Kernel, seed: int) -> int:
     own = [show(f, number) for f in FAMILIES for low, high in artifact.own[f] for number in range(low, high + 1)]
     peers = [show(family, START[family] + index) for family in FAMILIES for index in range(1, 40)]
     request = {
-        "transaction": transaction(render(artifact, "ab" * 32).payload),
+        "transaction": transaction(render(artifact, "ab" * 32, now).payload),
         "own": own,
         "peers": [peer for peer in peers if peer not in own],
         "packets": [wire(one) for one in sent],

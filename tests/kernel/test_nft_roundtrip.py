@@ -22,7 +22,7 @@ pytestmark = pytest.mark.kernel
 
 def check(kernel: Kernel, seed: int) -> None:
     artifact = random_artifact(random.Random(seed))
-    payload = render(artifact, artifact.policy_digest()).payload
+    payload = render(artifact, artifact.policy_digest(), AT).payload
     Policy.parse(payload)
 
     listing = listed(kernel.prefix, transaction(payload))

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def ingress(*rules: ArtifactRule, egress: DirectionPolicy | None = None) -> Arti
 
 
 def load(artifact: Artifact) -> list[str]:
-    text = transaction(render(artifact, "ab" * 32).payload)
+    text = transaction(render(artifact, "ab" * 32, datetime.now(UTC)).payload)
     return ["load", f"table inet microseg\ndelete table inet microseg\n{text}"]
 
 

@@ -138,7 +138,7 @@ class Loaded:
 
 @pytest.fixture(scope="module")
 def loaded(kernel: Kernel) -> Loaded:
-    text = transaction(render(FULL, "ab" * 32).payload)
+    text = transaction(render(FULL, "ab" * 32, AT).payload)
     return Loaded(kernel.prefix, text, Names(listed(kernel.prefix, text).everything))
 
 
@@ -196,7 +196,7 @@ def test_a_visibility_host_that_drops_is_narrower(kernel: Kernel) -> None:
         DirectionPolicy("idle"),
         FULL.sets,
     )
-    text = transaction(render(watched, "ab" * 32).payload)
+    text = transaction(render(watched, "ab" * 32, AT).payload)
     names = Names(listed(kernel.prefix, text).everything)
     for tamper in (
         names.filled("replace rule our <rule in i_default: accept> drop"),

@@ -10,6 +10,7 @@ an echo and ICMP. The failsafe is included on both sides.
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 
 import pytest
 
@@ -57,8 +58,8 @@ def provision(lab: Lab, seed: int):
         if artifact.idle:
             lab.nft(point, REMOVE)
             continue
-        policy = Policy.parse(dict(render(artifact, artifact.policy_digest()).payload))
-        lab.nft(point, replace(policy, policy.members))
+        policy = Policy.parse(dict(render(artifact, artifact.policy_digest(), datetime.now(UTC)).payload))
+        lab.nft(point, replace(policy, policy.members, trusted=True))
     return inputs
 
 

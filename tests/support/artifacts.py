@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import services as line
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses import FAMILIES, WHOLE_FAMILY, Family
@@ -19,6 +20,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.artifact i
     set_id,
 )
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import Intervals, normalised
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.schedule import Schedule
 
 AT = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 START: dict[Family, int] = {4: 0x0A000000, 6: 0xFD770000 << 96}
@@ -75,7 +77,18 @@ def _rule(chance: random.Random, names: list[str], number: int, at: datetime) ->
         log=chance.random() < 0.2,
         starts=starts,
         expires=expires,
+        schedule=random_schedule(chance, at) if chance.random() < 0.2 else None,
     )
+
+
+def random_schedule(chance: random.Random, at: datetime) -> Schedule:
+    """Some open at `at`, some at that very moment, some over a change of the clock, some but once."""
+    zone = chance.choice(("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"))
+    wall = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, microsecond=0)
+    start = wall + timedelta(hours=chance.choice((-9, -8, -1, 0, 1)), days=chance.choice((0, 0, -3, -30)))
+    repeated = ("", "FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "FREQ=MONTHLY", "FREQ=DAILY;COUNT=40")
+    days, seconds = chance.choice(((0, 3600), (0, 3600), (0, 8 * 3600), (0, 90), (1, 0), (2, 60)))
+    return Schedule(start, zone, chance.choice(repeated), days, seconds)
 
 
 def _set(chance: random.Random, meaning: str) -> PeerSet:

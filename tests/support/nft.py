@@ -20,14 +20,16 @@ class Listing(NamedTuple):
     everything: dict[str, Any]
 
 
-def transaction(payload: Mapping[str, Any]) -> str:
-    """The table and its members, as one input of `nft -f`."""
+def transaction(payload: Mapping[str, Any], trusted: bool = True) -> str:
+    """The table and its members, as one input of `nft -f`; `trusted`: on a host with a synchronised clock."""
     members = [
         f"add element inet microseg {name} {{ {', '.join(addresses)} }}"
         for name, addresses in payload["members"].items()
         if addresses
     ]
-    return "\n".join([payload["ruleset"], *members, ""])
+    timed = "set clock {" in payload["ruleset"]
+    clock = ["add element inet microseg clock { ipv4, ipv6 }"] if timed and trusted else []
+    return "\n".join([payload["ruleset"], *members, *clock, ""])
 
 
 def listed(prefix: Sequence[str], *steps: str) -> Listing:

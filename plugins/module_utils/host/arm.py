@@ -30,6 +30,7 @@ from .state import (
 )
 from .text import readable
 from .transaction import REMOVE, is_open, move_members, replace, replace_open
+from .trust import trusted
 
 
 class Wish(NamedTuple):
@@ -100,7 +101,7 @@ def _arm(machine: Machine, wish: Wish) -> Dict[str, Any]:
             record=now.record,
             hash=now.hash,
         )
-    transaction = REMOVE if wish.policy is None else replace(wish.policy, wish.policy.members)
+    transaction = REMOVE if wish.policy is None else replace(wish.policy, wish.policy.members, trusted(machine))
     machine.nft.check(transaction)
     if wish.check:
         return _result(machine, now, changed=True, hash=target, diff=text)

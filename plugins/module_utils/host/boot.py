@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the units run: load the boot policy, and restore a table that somebody took away."""
+"""What the units run: load the boot policy, restore a table somebody took away, trust a clock that became right."""
 
 from __future__ import annotations
 
 from typing import Any, Dict
 
-from . import revert
+from . import revert, trust
 from .errors import HostError
 from .machine import Machine
 from .state import RECORD, add_alarm, blank_record
@@ -27,11 +27,11 @@ def boot(machine: Machine) -> str:
 
 
 def check(machine: Machine) -> str:
-    """Settle what lost its guard; restore a missing table and raise an alarm about it."""
+    """Settle what lost its guard; restore a missing table and raise an alarm; trust a clock that became right."""
     with machine.state.locked():
         record = revert.settle(machine, _record(machine))
         if machine.nft.exists():
-            return "the table is there"
+            return trust.settle(machine) or "the table is there"
         if record["pending"] is not None:
             if record["pending"]["kind"] == "removal":
                 return "the table is gone by a pending removal"

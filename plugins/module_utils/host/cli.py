@@ -61,6 +61,7 @@ def status(machine: Machine) -> Dict[str, Any]:
     return {
         "record": record,
         "hash": canonical_hash(machine.nft.table()),
+        "timed_rules_withheld": machine.nft.trusting() is False,
         "guarded": None if waiting is None else guard.alive(waiting["guard"]),
     }
 

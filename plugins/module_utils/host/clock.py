@@ -4,7 +4,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
+from typing import Optional
+
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+_TIMEX_SIZE = 512  # larger than struct timex of any architecture
 
 
 class Clock:
@@ -22,6 +27,14 @@ class Clock:
     def wall(self) -> str:
         """UTC wall clock for people to read; nothing is ever decided by it."""
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def synchronised(self) -> Optional[bool]:
+        """Does the kernel believe its wall clock is synchronised? None where it cannot be asked."""
+        try:
+            status = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
+        except (OSError, AttributeError):
+            return None
+        return None if status < 0 else status != _TIME_ERROR
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -1,10 +1,9 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a controller wants to know about a host before it plans: addresses, the path it came by, the clock."""
+"""What a controller wants to know about a host before it plans: addresses, the path it came by."""
 
 from __future__ import annotations
 
-import ctypes
 import ipaddress
 import json
 import os
@@ -13,10 +12,6 @@ from typing import Any, Dict, List, Optional
 
 from . import programs
 from .errors import TOOL, HostError
-
-_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
-_TIMEX_SIZE = 512  # larger than struct timex of any architecture
-
 
 #: Bridges of container engines and hypervisors: every host has the same addresses there, and nobody outside sees them.
 INTERNAL_BRIDGE = re.compile(r"docker\d+|br-[0-9a-f]{12}|podman\d+|cni-?podman\d+|cni\d+|virbr\d+|lxcbr\d+|lxdbr\d+")
@@ -98,12 +93,3 @@ def _parent(pid: int) -> int:
             return int(source.read().rpartition(")")[2].split()[1])
     except (OSError, IndexError, ValueError):
         return 0
-
-
-def clock_synchronised() -> Optional[bool]:
-    """Does the kernel believe its clock is synchronised? None where it cannot be asked."""
-    try:
-        status = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
-    except (OSError, AttributeError):
-        return None
-    return None if status < 0 else status != _TIME_ERROR

@@ -41,6 +41,7 @@ FILES = (
     "systemd",
     "text",
     "transaction",
+    "trust",
     "units",
     "watchdog",
 )

@@ -3,7 +3,8 @@
 """The canonical form of our table as ``nft -j`` lists it, and its hash.
 
 Two listings have the same hash when they are the same policy: handles, counters, running times and the elements of
-membership sets and of sets filled by packets do not count; everything else does. Host and controller share this file.
+membership sets, of set ``clock`` and of sets filled by packets do not count; everything else does. Host and controller
+share this file.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ FAMILY = "inet"
 TABLE = "microseg"
 ABSENT = "absent"
 MEMBERSHIP = {"m4_": "ipv4_addr", "m6_": "ipv6_addr"}
+# The set that says whether this host's clock is to be trusted: both families, or nothing. The host itself fills it.
+CLOCK = "clock"
+CLOCK_TYPE = "nf_proto"
 
 # What traffic or the clock changes without anyone changing the policy.
 _MOVING: Mapping[str, Tuple[str, ...]] = {
@@ -56,7 +60,7 @@ def canonical(listing: Optional[Mapping[str, Any]]) -> Optional[List[Any]]:
         kind = next(iter(item))
         body = dict(item[kind])
         body.pop("handle", None)
-        if kind == "set" and is_membership(str(body.get("name", ""))):
+        if kind == "set" and (is_membership(str(body.get("name", ""))) or body.get("name") == CLOCK):
             body.pop("elem", None)
         elif "dynamic" in _flags(body):
             body.pop("elem", None)  # a set that packets fill holds state, not policy
@@ -88,6 +92,15 @@ def members(listing: Optional[Mapping[str, Any]]) -> Dict[str, FrozenSet[str]]:
         if body is not None and is_membership(str(body["name"])):
             found[str(body["name"])] = frozenset(_address(one) for one in body.get("elem", ()))
     return found
+
+
+def trusting(listing: Optional[Mapping[str, Any]]) -> Optional[bool]:
+    """Are the rules that depend on the time in force? None if there are none."""
+    for item in own(listing or {}):
+        body = item.get("set")
+        if body is not None and body["name"] == CLOCK:
+            return bool(body.get("elem"))
+    return None
 
 
 def counters(listing: Optional[Mapping[str, Any]]) -> Dict[str, Dict[str, int]]:

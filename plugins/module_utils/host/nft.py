@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from . import programs
 from .errors import NFT, HostError
-from .listing import FAMILY, TABLE, own
+from .listing import CLOCK, FAMILY, TABLE, own, trusting
 
 Listing = Dict[str, Any]
 
@@ -59,6 +59,11 @@ class Nft:
             if own(_decoded(done.out)):
                 return True
         return False
+
+    def trusting(self) -> Optional[bool]:
+        """As `listing.trusting`, at the cost of one small set."""
+        done = programs.run([self.program, "-j", "list", "set", FAMILY, TABLE, CLOCK])
+        return trusting(_decoded(done.out)) if done.code == 0 else None
 
     def ruleset(self) -> Listing:
         """Listing of every table of this namespace."""

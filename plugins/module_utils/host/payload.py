@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The policy as it arrives from a controller: checked as input from a stranger.
 
-``policy`` is a mapping ``{"format": 1, "ruleset": TEXT, "members": {SET: [address, ...]}, "policy_digest": HEX,
+``policy`` is a mapping ``{"format": 1 or 2, "ruleset": TEXT, "members": {SET: [address, ...]}, "policy_digest": HEX,
 "artifact_digest": HEX}``. TEXT declares exactly one thing, ``table inet microseg { ... }``, without the elements of its
-membership sets (``m4_...``, ``m6_...``: plain sets of single addresses). The text is read word by word before nft sees
-it, because nft would follow an ``include``, obey a second command after the table, or divert packets out of the policy.
+membership sets (``m4_...``, ``m6_...``: plain sets of single addresses) and of set ``clock``, which this host fills
+once its clock is synchronised (format 2: a host that did not know it would withhold every timed rule for ever). The
+text is read word by word before nft sees it, because nft would follow an ``include``, obey a second command after the
+table, or divert packets out of the policy.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import re
 from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Tuple
 
 from .errors import FORMAT, PAYLOAD, HostError
-from .listing import FAMILY, MEMBERSHIP, TABLE, is_membership
+from .listing import CLOCK, CLOCK_TYPE, FAMILY, MEMBERSHIP, TABLE, is_membership
 
-KNOWN_FORMAT = 1
+KNOWN_FORMAT = 2
 LARGEST_TEXT = 16 * 1024 * 1024
 MOST_MEMBERS = 2_000_000
 
@@ -46,9 +48,14 @@ _DIGEST = re.compile(r"[0-9a-f]{8,128}\Z")
 
 
 class Policy:
-    """A checked policy. ``members`` maps every membership set of the text to its addresses in canonical spelling."""
+    """A checked policy. ``members`` maps every membership set of the text to its addresses in canonical spelling.
 
-    def __init__(self, raw: Mapping[str, Any], members: Dict[str, FrozenSet[str]]) -> None:
+    ``timed``: some of its rules count only where the clock is to be trusted.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], members: Dict[str, FrozenSet[str]], timed: bool) -> None:
+        self.format = int(raw["format"])
+        self.timed = timed
         self.ruleset = str(raw["ruleset"])
         self.members = members
         self.policy_digest = str(raw["policy_digest"])
@@ -78,11 +85,12 @@ class Policy:
         text = raw.get("ruleset")
         if not isinstance(text, str) or len(text) > LARGEST_TEXT:
             raise _refused("policy.ruleset is not a text of at most {0} characters".format(LARGEST_TEXT))
-        return cls(raw, _members(raw.get("members"), declared_sets(text)))
+        declared = declared_sets(text)
+        return cls(raw, _members(raw.get("members"), declared - {CLOCK}), CLOCK in declared)
 
     def as_dict(self) -> Dict[str, Any]:
         return {
-            "format": KNOWN_FORMAT,
+            "format": self.format,
             "ruleset": self.ruleset,
             "members": sorted_members(self.members),
             "policy_digest": self.policy_digest,
@@ -95,7 +103,7 @@ def sorted_members(members: Mapping[str, FrozenSet[str]]) -> Dict[str, List[str]
 
 
 def declared_sets(text: str) -> FrozenSet[str]:
-    """Names of the membership sets a ruleset text declares; refuses a text that is not exactly our table."""
+    """Names of the sets without elements that a text declares; refuses a text that is not exactly our table."""
     words = list(_words(text))
     start = [value for kind, value in words if kind != "end"][:4]
     if start != ["table", FAMILY, TABLE, "{"]:
@@ -113,10 +121,10 @@ def declared_sets(text: str) -> FrozenSet[str]:
         if membership and kind in ("word", "sign") and depth == 2:
             _check_set_word(membership, statement, value)
         if value == "{":
-            if depth == 1 and len(statement) == 2 and is_membership(statement[1]):
+            if depth == 1 and len(statement) == 2 and _filled_here(statement[1]):
                 membership = _new_set(statement, found)
             elif membership:
-                raise _refused("membership set {0} has elements in the ruleset".format(membership))
+                raise _refused("set {0} has elements in the ruleset".format(membership))
             depth += 1
         elif value == "}":
             depth -= 1
@@ -134,10 +142,15 @@ def declared_sets(text: str) -> FrozenSet[str]:
     return frozenset(found)
 
 
+def _filled_here(name: str) -> bool:
+    """Sets without elements in the text."""
+    return is_membership(name) or name == CLOCK
+
+
 def _new_set(statement: List[str], found: Dict[str, None]) -> str:
     kind, name = statement
     if kind != "set" or not _SET_NAME.match(name):
-        raise _refused("{0} {1}: names with m4_ and m6_ belong to membership sets".format(kind, name[:40]))
+        raise _refused("{0} {1}: clock and names with m4_ and m6_ belong to sets".format(kind, name[:40]))
     if name in found:
         raise _refused("set {0} is declared twice".format(name))
     found[name] = None
@@ -145,11 +158,12 @@ def _new_set(statement: List[str], found: Dict[str, None]) -> str:
 
 
 def _check_set_word(name: str, statement: List[str], value: str) -> None:
-    """A membership set is a plain hash set of addresses of one family, or its elements could mean something else."""
+    """Such a set is a plain hash set of addresses of one family, or its elements could mean something else."""
+    wanted = CLOCK_TYPE if name == CLOCK else MEMBERSHIP[name[:3]]
     if not statement and value not in _SET_WORDS:
-        raise _refused("membership set {0} has {1!r} in the ruleset".format(name, value[:40]))
-    if statement and statement[0] == "type" and (len(statement) > 1 or value != MEMBERSHIP[name[:3]]):
-        raise _refused("membership set {0} is not of type {1}".format(name, MEMBERSHIP[name[:3]]))
+        raise _refused("set {0} has {1!r} in the ruleset".format(name, value[:40]))
+    if statement and statement[0] == "type" and (len(statement) > 1 or value != wanted):
+        raise _refused("set {0} is not of type {1}".format(name, wanted))
 
 
 def _words(text: str) -> Iterator[Tuple[str, str]]:

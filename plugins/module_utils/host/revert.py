@@ -11,6 +11,7 @@ from .errors import DISK, PENDING, HostError
 from .machine import Machine
 from .state import RECORD, WAITING, Confirmed, State, add_alarm, expired, machine_identity, settle_confirmed
 from .transaction import REMOVE, replace
+from .trust import trusted
 
 GUARD_PATIENCE = 60.0  # seconds the guard waits for a call that holds the lock before it acts all the same
 
@@ -30,7 +31,9 @@ def restore(machine: Machine) -> str:
     """
     try:
         confirmed = own_confirmed(machine.state)
-        machine.nft.load(REMOVE if confirmed is None else replace(confirmed.policy, confirmed.members))
+        machine.nft.load(
+            REMOVE if confirmed is None else replace(confirmed.policy, confirmed.members, trusted(machine))
+        )
     except HostError as error:
         machine.nft.load(REMOVE)
         return str(error)

@@ -47,6 +47,7 @@ def blank_record() -> Dict[str, Any]:
         "confirmed_token": None,
         "reverted": None,  # the last change that was taken back: token, plan, step, at, why
         "break_glass": None,
+        "clock_boot": None,  # identity of the last boot in which the clock was synchronised
         "alarms": [],
     }
 

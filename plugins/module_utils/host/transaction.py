@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, FrozenSet, Iterable, List, Mapping, Optional
 
-from .listing import FAMILY, TABLE, own
+from .listing import CLOCK, FAMILY, TABLE, own
 from .payload import Policy
 
 CHUNK = 2000  # addresses in one command: nft's parser keeps a whole command in memory
@@ -23,9 +23,14 @@ _OPEN_CHAINS = "".join(
 )
 
 
-def replace(policy: Policy, members: Mapping[str, FrozenSet[str]]) -> str:
-    """Our table becomes this policy with these members."""
-    return REMOVE + policy.ruleset.rstrip("\n") + "\n" + _elements("add", members)
+# Rules that depend on the time count from now on.
+TRUST = "add element {0} {1} {2} {{ ipv4, ipv6 }}\n".format(FAMILY, TABLE, CLOCK)
+
+
+def replace(policy: Policy, members: Mapping[str, FrozenSet[str]], trusted: bool) -> str:
+    """Our table becomes this policy with these members. ``trusted``: the clock of this host is."""
+    text = REMOVE + policy.ruleset.rstrip("\n") + "\n" + _elements("add", members)
+    return text + TRUST if policy.timed and trusted else text
 
 
 def replace_open() -> str:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 from ..model import services as line
 from ..model.addresses import FAMILIES, WHOLE_FAMILY, Family, show
 from ..model.artifact import Artifact, ArtifactRule, PeerSet
+from ..model.calendar import Spans
 from ..model.errors import EnforcementError
 from ..model.estate import DIRECTIONS, Direction
 from ..model.forms import Form
@@ -98,12 +99,17 @@ class Decision:
 class Reading:
     """What a listing means. `own_form`: our objects alone; `form`: everything on the point, foreign rules included.
 
-    `live` is the driver's own state for `decide`.
+    `live` is the driver's own state for `decide`. `times`: when conditions on time hold, of everything on the point.
+    `windows_until`: where the windows of our schedules end, None without any or where none is missing. `withheld`: the
+    point does not trust its clock, and lets nothing through by rules that depend on it.
     """
 
     own_form: Form
     form: Form
     live: Any
+    times: tuple[Spans, ...] = ()
+    windows_until: datetime | None = None
+    withheld: bool = False
 
 
 class Driver(Protocol):
@@ -112,8 +118,11 @@ class Driver(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def render(self, artifact: Artifact, policy_digest: str) -> Rendered:
-        """Raises EnforcementError (E-INEXACT) where a rule cannot be expressed exactly."""
+    def render(self, artifact: Artifact, policy_digest: str, at: datetime) -> Rendered:
+        """`at`: the moment of rendering, for platforms that are told windows of schedules up to a horizon.
+
+        Raises EnforcementError (E-INEXACT) where a rule cannot be expressed exactly.
+        """
         ...
 
     def read(
@@ -122,6 +131,7 @@ class Driver(Protocol):
         everything: Mapping[str, Any] | None,
         addresses: Mapping[Family, Intervals],
         at: datetime,
+        trusting: bool = False,
     ) -> Reading:
         """Never raises for rules it does not understand: they come back as unknown, quoted in `Form.reasons`."""
         ...

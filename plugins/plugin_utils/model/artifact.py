@@ -21,7 +21,7 @@ from .calendar import Validity
 from .estate import Direction, Mode
 from .intervals import Intervals
 from .policy import TIERS, Action, Tier
-from .schedule import Schedule
+from .windows import Recurring, recurring
 
 FORMAT = 1
 #: Evaluation order of an artifact: the failsafe is above every tier.
@@ -81,7 +81,7 @@ class ArtifactRule:
     log: bool = False
     starts: datetime | None = None
     expires: datetime | None = None
-    schedule: Schedule | None = None
+    schedule: Recurring | None = None
 
     @property
     def validity(self) -> Validity:
@@ -131,7 +131,7 @@ class ArtifactRule:
             log=data["log"],
             starts=datetime.fromisoformat(data["starts"]) if data["starts"] else None,
             expires=datetime.fromisoformat(data["expires"]) if data["expires"] else None,
-            schedule=Schedule.from_dict(data["schedule"]) if data.get("schedule") else None,
+            schedule=recurring(data["schedule"]) if data.get("schedule") else None,
         )
 
 
@@ -164,6 +164,12 @@ class Artifact:
 
     def of(self, direction: Direction) -> DirectionPolicy:
         return self.ingress if direction == "ingress" else self.egress
+
+    @property
+    def validities(self) -> tuple[Validity, ...]:
+        """The distinct times at which its rules count, those that always do left out."""
+        rules = (*self.ingress.rules, *self.egress.rules)
+        return tuple(dict.fromkeys(rule.validity for rule in rules if rule.timed))
 
     @property
     def idle(self) -> bool:

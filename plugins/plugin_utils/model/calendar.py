@@ -5,14 +5,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Protocol
 
-from .schedule import Schedule
+from .intervals import Intervals
+from .schedule import TimeWindow
+from .windows import Recurring, in_words
 
 #: A year of schedules, leap day included: what happens once a year is in it.
 HORIZON = timedelta(days=366)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Timed(Protocol):
+    """Something that holds at some moments and not at others."""
+
+    @property
+    def timed(self) -> bool: ...
+
+    def holds(self, at: datetime) -> bool: ...
+
+    def changes(self, start: datetime, end: datetime) -> set[datetime]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +39,7 @@ class Validity:
 
     starts: datetime | None = None
     expires: datetime | None = None
-    schedule: Schedule | None = None
+    schedule: Recurring | None = None
 
     @property
     def timed(self) -> bool:
@@ -43,6 +61,75 @@ class Validity:
             found.update(moment for window in self.schedule.windows(low, high) for moment in window)
         return {moment.astimezone(UTC) for moment in found if start < moment < end}
 
+    def __str__(self) -> str:
+        """
+        >>> str(Validity(expires=datetime(2026, 7, 1, tzinfo=UTC)))
+        'until 2026-07-01 00:00:00Z'
+        """
+        parts = [in_words(self.schedule)] if self.schedule else []
+        parts += [f"{word} {moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" for word, moment in self._bounds() if moment]
+        return ", ".join(parts) or "always"
+
+    def _bounds(self) -> tuple[tuple[str, datetime | None], ...]:
+        return ("from", self.starts), ("until", self.expires)
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """When a condition read from a platform holds: intervals of microseconds since 1970, both ends included."""
+
+    intervals: Intervals
+
+    @property
+    def timed(self) -> bool:
+        return bool(self.intervals)
+
+    def holds(self, at: datetime) -> bool:
+        number = (at - _EPOCH) // _MICROSECOND
+        place = bisect_right(self.intervals, number, key=lambda pair: pair[0])
+        return place > 0 and number <= self.intervals[place - 1][1]
+
+    def changes(self, start: datetime, end: datetime) -> set[datetime]:
+        """As `Validity.changes`."""
+        low, high = (start - _EPOCH) // _MICROSECOND, (end - _EPOCH) // _MICROSECOND
+        edges = {edge for first, last in self.intervals for edge in (first, last + 1) if low < edge < high}
+        return {_EPOCH + edge * _MICROSECOND for edge in edges}
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Times at which the same conditions hold. `first` is the first moment, `windows` all of them."""
+
+    first: datetime
+    windows: tuple[TimeWindow, ...]
+
+
+def combinations(
+    conditions: Iterable[Timed], start: datetime, end: datetime, most: int = 64
+) -> tuple[tuple[Combination, ...], datetime]:
+    """Every combination of conditions in [start, end) with its times, and the end of what was looked at.
+
+    That is `end`, or earlier the moment at which there would be more than `most`.
+    """
+    timed = _distinct(conditions)
+    found: dict[tuple[bool, ...], list[TimeWindow]] = {}
+    edges = [start, *sorted(set().union(*(one.changes(start, end) for one in timed))), end]
+    for low, high in pairwise(edges):
+        key = tuple(one.holds(low) for one in timed)
+        if key not in found and len(found) == most:
+            end = low
+            break
+        windows = found.setdefault(key, [])
+        if windows and windows[-1][1] == low:
+            windows[-1] = (windows[-1][0], high)
+        else:
+            windows.append((low, high))
+    return tuple(Combination(windows[0][0], tuple(windows)) for windows in found.values()), end
+
+
+def _distinct(conditions: Iterable[Timed]) -> Sequence[Timed]:
+    return [one for one in dict.fromkeys(conditions) if one.timed]
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -56,10 +143,10 @@ class Moments:
 
 
 def distinct_moments(
-    validities: Iterable[Validity], at: datetime, horizon: timedelta = HORIZON, most: int = 64
+    validities: Iterable[Timed], at: datetime, horizon: timedelta = HORIZON, most: int = 64
 ) -> Moments:
     """The first moment in [at, at + horizon) of every combination of validities that then hold."""
-    timed = [validity for validity in dict.fromkeys(validities) if validity.timed]
+    timed = _distinct(validities)
     changes = sorted(set().union(*(validity.changes(at, at + horizon) for validity in timed)))
     known: dict[tuple[bool, ...], datetime] = {}
     for moment in (at, *changes):
@@ -72,4 +159,13 @@ def distinct_moments(
     return Moments(tuple(known.values()), True)
 
 
-__all__ = ["HORIZON", "Moments", "Validity", "distinct_moments"]
+__all__ = [
+    "HORIZON",
+    "Combination",
+    "Moments",
+    "Spans",
+    "Timed",
+    "Validity",
+    "combinations",
+    "distinct_moments",
+]

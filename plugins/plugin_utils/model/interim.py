@@ -9,14 +9,27 @@ packets to groups, broadcasts and addresses the estate does not know are treated
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from . import services as line
 from .addresses import FAMILIES, WHOLE_FAMILY, Family, ranges
 from .artifact import FAILSAFE, Artifact, ArtifactRule, DirectionPolicy, PeerSet, set_id
+from .calendar import Validity
+from .compare import combine, intersect
 from .estate import DIRECTIONS, Direction
 from .forms import Form, Slice, partition
 from .intervals import EMPTY, Intervals, covers, intersection, normalised, subtraction, union
+from .windows import Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is to be let through in some windows."""
+
+    form: Form
+    windows: Windows
 
 
 def artifact_of_form(form: Form, template: Artifact, tag: str) -> Artifact:
@@ -25,13 +38,46 @@ def artifact_of_form(form: Form, template: Artifact, tag: str) -> Artifact:
     Rules are named `TAG/NUMBER`. Failsafe rules of the template stay where the form grants all they open. A direction
     that allows everything becomes mode `selective` without rules; every other is mode `full`.
     """
+    return _artifact(form, template, tag, Validity())
+
+
+def artifact_of_forms(pieces: Sequence[Piece], until: datetime, template: Artifact, tag: str) -> Artifact:
+    """An artifact that means each form in its windows. Out of all windows it opens what all forms allow, and from
+    `until` on the failsafe alone: so it is never wider than whatever the forms stand for, however late it is.
+
+    Names are those of `artifact_of_form`, with the number of the piece where a rule has windows.
+    """
+    common = pieces[0].form
+    for piece in pieces[1:]:
+        common = intersect(common, piece.form)
+    result = _artifact(common, template, tag, Validity(expires=until))
+    bare = replace(template, ingress=DirectionPolicy("full"), egress=DirectionPolicy("full"))
+    for number, piece in enumerate(pieces, start=1):
+        more = combine(piece.form, common, subtraction)
+        part = _artifact(more, bare, f"{tag}-{number}", Validity(schedule=piece.windows))
+        result = replace(
+            result,
+            ingress=_joined(result.ingress, part.ingress),
+            egress=_joined(result.egress, part.egress),
+            sets={**result.sets, **part.sets},
+        )
+    return result
+
+
+def _joined(first: DirectionPolicy, second: DirectionPolicy) -> DirectionPolicy:
+    return replace(first, rules=tuple(sorted((*first.rules, *second.rules), key=lambda rule: rule.order)))
+
+
+def _artifact(form: Form, template: Artifact, tag: str, valid: Validity) -> Artifact:
     sets: dict[str, PeerSet] = {}
-    policies = {way: _policy(form, template, way, tag, sets) for way in DIRECTIONS}
+    policies = {way: _policy(form, template, way, tag, sets, valid) for way in DIRECTIONS}
     return replace(template, ingress=policies["ingress"], egress=policies["egress"], sets=sets)
 
 
-def _policy(form: Form, template: Artifact, way: Direction, tag: str, sets: dict[str, PeerSet]) -> DirectionPolicy:
-    if _allows_everything(form, template, way):
+def _policy(
+    form: Form, template: Artifact, way: Direction, tag: str, sets: dict[str, PeerSet], valid: Validity
+) -> DirectionPolicy:
+    if not valid.timed and _allows_everything(form, template, way):
         return DirectionPolicy("selective")
     rules = [rule for rule in template.of(way).rules if rule.tier == FAILSAFE and _granted(rule, form, template, way)]
     for rule in rules:
@@ -43,7 +89,16 @@ def _policy(form: Form, template: Artifact, way: Direction, tag: str, sets: dict
             key = (_named(addresses, family, sets), None if local is None else _named(local, family, sets))
             found[key] = union(found.get(key, EMPTY), services)
     rules.extend(
-        ArtifactRule(f"{tag}/{number}", "application", "allow", services, peers, own)
+        ArtifactRule(
+            f"{tag}/{number}",
+            "application",
+            "allow",
+            services,
+            peers,
+            own,
+            expires=valid.expires,
+            schedule=valid.schedule,
+        )
         for number, ((peers, own), services) in enumerate(found.items(), start=1)
     )
     return DirectionPolicy("full", tuple(sorted(rules, key=lambda rule: rule.order)))
@@ -127,4 +182,4 @@ def _named(addresses: Intervals, family: Family, sets: dict[str, PeerSet]) -> tu
     return (name,)
 
 
-__all__ = ["artifact_of_form"]
+__all__ = ["Piece", "artifact_of_form", "artifact_of_forms"]

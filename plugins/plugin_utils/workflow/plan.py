@@ -120,7 +120,7 @@ def _planned(inputs: Inputs, store: Store, bundle: Bundle, before: Bundle | None
     for point in result.body.points:  # what cannot be said exactly must not get as far as a host
         artifact = bundle.artifact(point)
         if not artifact.idle:
-            Nftables.render(artifact, artifact.policy_digest())
+            Nftables.render(artifact, artifact.policy_digest(), inputs.at)
     digest = save_plan(store, result, bundle)
     keep_dependencies(store, result, inputs)
     return PlanResult(result, bundle, digest)

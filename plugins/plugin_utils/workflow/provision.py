@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ..enforcement.nftables.driver import Nftables
@@ -100,11 +100,14 @@ def give_back(store: Store, holder: str) -> None:
         release(store, Lease(LEASE, holder, datetime.fromisoformat(ref.value["until"]), ref.version))
 
 
-def slice_for(store: Store, digest: str, workload: str, phase: str) -> dict[str, Any]:
+def slice_for(
+    store: Store, digest: str, workload: str, phase: str, at: datetime | None = None
+) -> dict[str, Any]:
     """What `nftables_policy` is to arm on one host in one phase: one small read of the store.
 
-    Returns {"do": "nothing"} or {"do": "arm", "state", "policy", "base", "plan", "step", "warm_up", "reset"}. In
-    phase 2 the base is what phase 1 left behind; `base` is only right where phase 1 did nothing here.
+    Returns {"do": "nothing"} or {"do": "arm", "state", "policy", "base", "plan", "step", "warm_up", "reset"}. `at`: the
+    moment of rendering, now if None. In phase 2 the base is what phase 1 left behind; `base` is only right where phase
+    1 did nothing here.
     """
     plan = load_plan(store, digest)
     point = _point_of(store, plan, workload)
@@ -126,7 +129,7 @@ def slice_for(store: Store, digest: str, workload: str, phase: str) -> dict[str,
         raise PlanError(
             "E-NO-POINT", f"Plan {plan.digest[:8]} has no rules for {point} in {phase}.", hint="Plan again."
         )
-    payload = dict(Nftables.render(artifact, artifact.policy_digest()).payload)
+    payload = dict(Nftables.render(artifact, artifact.policy_digest(), at or datetime.now(UTC)).payload)
     own = frozenset(text for family in FAMILIES for text in cidrs(family, artifact.own.get(family, ())))
     needs = dependencies_of(store, plan, own)
     return {**common, "state": "present", "policy": payload, "reset": list(_cuts(artifact)), "dependencies": needs}

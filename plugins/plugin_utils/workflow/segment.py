@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from ..orchestration.store import Store
 from .provision import slice_for
 
 
-def segment(store: Path, bundle: str, point: str) -> dict[str, Any]:
+def segment(store: Path, bundle: str, point: str, at: datetime | None = None) -> dict[str, Any]:
     """What module `nftables_policy` takes as `policy`. Reads only the slice of this point, and verifies it.
 
     Raises StoreError (E-STORE-MISSING, E-STORE-DAMAGED, E-STORE-FORMAT, E-NO-POINT), EnforcementError (E-INEXACT).
     """
     artifact = load_artifact(Store.open(store), bundle, point)
-    return dict(Nftables.render(artifact, artifact.policy_digest()).payload)
+    return dict(Nftables.render(artifact, artifact.policy_digest(), at or datetime.now(UTC)).payload)
 
 
 def planned_segment(store: Path, plan: str, workload: str, phase: str) -> dict[str, Any]:

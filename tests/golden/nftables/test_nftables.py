@@ -35,7 +35,7 @@ def as_json(data: Any) -> str:
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_artifact_is_rendered_as_before(case: str, golden: Callable[[Path, str], None]) -> None:
-    rendered = render(artifact_of(case), "ab" * 32)
+    rendered = render(artifact_of(case), "ab" * 32, AT)
 
     golden(HERE / case / "ruleset.nft", rendered.payload["ruleset"])
     golden(HERE / case / "members.json", as_json(rendered.payload["members"]))
@@ -47,7 +47,7 @@ def test_an_artifact_is_rendered_as_before(case: str, golden: Callable[[Path, st
 def test_the_kernel_lists_it_as_before(case: str, kernel: Kernel, golden: Callable[[Path, str], None]) -> None:
     """Newer versions of nft may list differently; what counts is that the reader understands them."""
     artifact = artifact_of(case)
-    payload = render(artifact, "ab" * 32).payload
+    payload = render(artifact, "ab" * 32, AT).payload
     found = listed(kernel.prefix, transaction(payload)).own
     stored = HERE / case / "listing.json"
 

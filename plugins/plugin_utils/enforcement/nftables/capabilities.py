@@ -14,7 +14,7 @@ CAPABILITIES = Capabilities(
     log=True,
     own_addresses=True,
     moments=True,
-    schedules=False,
+    schedules=True,
     cuts=True,
     source="measured with nft 1.0.6 on Linux 6.18; the kernel round trip tests repeat it",
 )

@@ -16,7 +16,7 @@ class Nftables:
 
     capabilities = CAPABILITIES
     #: Part of what a plan approves: grows whenever equal artifacts are rendered into other rules.
-    renderer = "nftables/1"
+    renderer = "nftables/2"
     render = staticmethod(render)
     read = staticmethod(read)
     decide = staticmethod(decide)

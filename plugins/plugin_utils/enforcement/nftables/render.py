@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from ...model import services as line
 from ...model.addresses import FAMILIES
@@ -20,12 +21,14 @@ from ...model.forms import partition
 from ...model.intervals import Intervals, intersection, normalised, size
 from ..driver import Rendered, refuse_inexact
 from .capabilities import CAPABILITIES, FAMILY, LOG_GROUP, PRIORITY, TABLE
+from .clock import Clock
 from .rows import LETTER, Chains
 from .sets import AddressSets, quoted
 
 __all__ = ["LOG_GROUP", "render"]
 
 FORMAT = 1
+TIMED_FORMAT = 2
 _HOOK: dict[Direction, str] = {"ingress": "input", "egress": "output"}
 _LOOPBACK: dict[Direction, str] = {"ingress": 'iif "lo"', "egress": 'oif "lo"'}
 #: ICMP errors of allowed connections, and nothing else that conntrack calls related.
@@ -41,22 +44,25 @@ _WHOLE_PROTOCOL = {
 }
 
 
-def render(artifact: Artifact, policy_digest: str) -> Rendered:
+def render(artifact: Artifact, policy_digest: str, at: datetime) -> Rendered:
     """The payload for the host agent and the meaning of its counters.
 
-    The text depends on the policy alone; members of label selectors travel apart in `members`. Raises EnforcementError
-    (E-INEXACT).
+    The text depends on the policy alone, and with schedules on the calendar quarter of `at`; members of label selectors
+    travel apart in `members`. Raises EnforcementError (E-INEXACT).
     """
     refuse_inexact(artifact, CAPABILITIES)
     sets = AddressSets(artifact)
-    both = {way: Chains(way, artifact.of(way).mode, sets) for way in DIRECTIONS}
+    clock = Clock(artifact, at)
+    both = {way: Chains(way, artifact.of(way).mode, sets, clock) for way in DIRECTIONS}
     bodies: list[str] = []
     for way in DIRECTIONS:
-        bodies.extend(_Hook(artifact, way, both, policy_digest).declarations())
+        bodies.extend(_Hook(artifact, way, both, policy_digest, clock.remark).declarations())
     chains = [text for way in DIRECTIONS for text in both[way].declarations()]
-    text = "\n".join([f"table {FAMILY} {TABLE} {{", *sets.declarations(), *chains, *bodies, "}", ""])
+    declared = [*sets.declarations(), *clock.declarations()]
+    text = "\n".join([f"table {FAMILY} {TABLE} {{", *declared, *chains, *bodies, "}", ""])
     payload = {
-        "format": FORMAT,
+        # A host that does not know the set `clock` would never fill it.
+        "format": TIMED_FORMAT if clock.timed else FORMAT,
         "ruleset": text,
         "members": sets.members(),
         "policy_digest": policy_digest,
@@ -73,6 +79,7 @@ class _Hook:
     direction: Direction
     both: dict[Direction, Chains]
     policy_digest: str
+    remark: str
 
     def declarations(self) -> list[str]:
         mode = self.artifact.of(self.direction).mode
@@ -80,7 +87,7 @@ class _Hook:
         if mode == "idle" and not cuts:
             return []
         maps: list[str] = []
-        origin = quoted(f"microseg format {FORMAT} policy {self.policy_digest[:32]}")
+        origin = quoted(f"microseg format {FORMAT} policy {self.policy_digest[:32]}{self.remark}")
         rules = [f"ct state established accept comment {origin}"]
         if mode != "idle":
             rules.append(f"{_LOOPBACK[self.direction]} accept")

@@ -4,7 +4,9 @@
 """One chain per service atom: the rules that speak about the same services, in the order that decides.
 
 A chain holds, tier after tier, pass rows, then denies without a reply, denies with one, then allows. A pass row goes to
-a chain that begins with the next tier; such chains exist only behind a pass.
+a chain that begins with the next tier; such chains exist only behind a pass. Where nobody can say whether a pass counts
+(behind the horizon of its windows, or with an untrusted clock) it stands behind the denies: what is open then is open
+with it and without it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from ...model.intervals import Intervals, intersection
 from ...model.policy import Action
 from ..driver import Row
 from .capabilities import LOG_GROUP, LOG_RATE
+from .clock import Clock
 from .sets import AddressSets, quoted
 
 #: The address of the peer and of the workload, as a packet of the direction carries them.
@@ -44,6 +47,7 @@ class Chains:
     direction: Direction
     mode: Mode
     sets: AddressSets
+    clock: Clock
     rows: dict[str, Row] = field(default_factory=dict)
     _lines: dict[str, list[str]] = field(default_factory=dict)
 
@@ -85,14 +89,24 @@ class Chains:
         peer_field, own_field = PEER_FIELD[here], OWN_FIELD[here]
         if mirrored:
             peer_field, own_field = own_field, peer_field
-        clock = _clock(rule)
+        return self._conditions(rule, families, self.clock.conditions(rule), peer_field, own_field)
+
+    def _conditions(
+        self,
+        rule: ArtifactRule,
+        families: tuple[Family, ...],
+        times: list[str],
+        peer_field: str,
+        own_field: str,
+    ) -> list[str]:
         if rule.peers is None and rule.own is None:
-            return [clock]
+            return times
         return [
-            _joined(peer, own, clock)
+            _joined(peer, own, time)
             for family in families
             for peer in self._side(rule.peers, family, peer_field)
             for own in self._side(rule.own, family, own_field)
+            for time in times
         ]
 
     def _side(self, names: tuple[str, ...] | None, family: Family, field_name: str) -> list[str]:
@@ -109,13 +123,27 @@ class Chains:
             after = tuple(rule for rule in rules if ORDER.index(rule.tier) > ORDER.index(tier))
             passing = any(rule.action == "pass" for rule in members)
             onward = self.atom(after, services) if passing else ""
+            doubts = [
+                (rule, condition)
+                for rule in members
+                for condition in self._conditions(
+                    rule, families, self.clock.doubts(rule), PEER_FIELD[self.direction], OWN_FIELD[self.direction]
+                )
+            ]
             for rule in members:
+                if rule.action == "allow":
+                    yield from self._doubtful(doubts, terms, onward)
+                    doubts = []
                 for condition in self.conditions(rule, families):
                     yield from self._row(rule, condition, terms, onward)
             if passing:
                 yield f"goto {onward}"
                 return
         yield f"goto {self.default}"
+
+    def _doubtful(self, doubts: list[tuple[ArtifactRule, str]], terms: tuple[str, ...], onward: str) -> Iterator[str]:
+        for rule, condition in doubts:
+            yield from self._row(rule, condition, terms, onward)
 
     def _row(self, rule: ArtifactRule, condition: str, terms: tuple[str, ...], onward: str) -> Iterator[str]:
         meaning = " or ".join(self.sets.artifact.sets[name].meaning for name in rule.peers) if rule.peers else "any"
@@ -151,12 +179,6 @@ class Chains:
         name = f"{LETTER[self.direction]}_{_digest(identity)}"
         self.rows[name] = row
         return name
-
-
-def _clock(rule: ArtifactRule) -> str:
-    starts = f"meta time >= {int(rule.starts.timestamp())}" if rule.starts else ""
-    expires = f"meta time < {int(rule.expires.timestamp())}" if rule.expires else ""
-    return _joined(starts, expires)
 
 
 def _log(name: str, action: str) -> str:

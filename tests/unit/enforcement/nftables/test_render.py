@@ -45,17 +45,17 @@ def host(*rules: ArtifactRule, mode: str = "full", sets: tuple[PeerSet, ...] = (
 def test_the_host_agent_takes_every_payload(seed: int) -> None:
     artifact = random_artifact(random.Random(seed))
 
-    policy = Policy.parse(render(artifact, DIGEST).payload)
+    policy = Policy.parse(render(artifact, DIGEST, AT).payload)
 
     assert policy.policy_digest == DIGEST
     assert policy.artifact_digest == artifact.digest()
 
 
 def test_membership_travels_beside_the_text() -> None:
-    before = render(host(allow("r@a/b", "tcp/80")), DIGEST).payload
+    before = render(host(allow("r@a/b", "tcp/80")), DIGEST, AT).payload
     grown = replace(WEB, addresses={4: ((0x0A000001, 0x0A000009),), 6: ((7, 7),)})
 
-    after = render(host(allow("r@a/b", "tcp/80"), sets=(grown,)), DIGEST).payload
+    after = render(host(allow("r@a/b", "tcp/80"), sets=(grown,)), DIGEST, AT).payload
 
     assert before["ruleset"] == after["ruleset"]
     assert before["members"] == {"m4_web": ["10.0.0.1"], "m6_web": []}
@@ -65,7 +65,7 @@ def test_membership_travels_beside_the_text() -> None:
 def test_large_blocks_among_members_become_an_interval_set() -> None:
     wide = replace(WEB, addresses={4: ((0x0A000000, 0x0A00FFFF),), 6: ()})
 
-    payload = render(host(allow("r@a/b", "tcp/80"), sets=(wide,)), DIGEST).payload
+    payload = render(host(allow("r@a/b", "tcp/80"), sets=(wide,)), DIGEST, AT).payload
 
     assert payload["members"] == {"m6_web": []}
     assert "elements = { 10.0.0.0-10.0.255.255 }" in payload["ruleset"]
@@ -73,7 +73,7 @@ def test_large_blocks_among_members_become_an_interval_set() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_counters_and_rows_name_each_other(seed: int) -> None:
-    rendered = render(random_artifact(random.Random(seed)), DIGEST)
+    rendered = render(random_artifact(random.Random(seed)), DIGEST, AT)
     text = rendered.payload["ruleset"]
 
     assert set(re.findall(r"counter name (\w+)", text)) == set(rendered.rows)
@@ -83,8 +83,8 @@ def test_counters_and_rows_name_each_other(seed: int) -> None:
 
 
 def test_a_row_keeps_its_id_while_other_rules_come_and_go() -> None:
-    first = render(host(allow("r@a/b", "tcp/80")), DIGEST).rows
-    second = render(host(allow("r@a/b", "tcp/80"), allow("s@a/b", "tcp/90")), DIGEST).rows
+    first = render(host(allow("r@a/b", "tcp/80")), DIGEST, AT).rows
+    second = render(host(allow("r@a/b", "tcp/80"), allow("s@a/b", "tcp/90")), DIGEST, AT).rows
 
     assert set(first) < set(second)
 
@@ -94,13 +94,13 @@ def test_a_watched_host_drops_nothing(seed: int) -> None:
     artifact = random_artifact(random.Random(seed))
     watched = {way: replace(getattr(artifact, way), mode="visibility") for way in ("ingress", "egress")}
 
-    text = render(replace(artifact, **watched), DIGEST).payload["ruleset"]
+    text = render(replace(artifact, **watched), DIGEST, AT).payload["ruleset"]
 
     assert not re.search(r"\b(drop|reject)\b", text)
 
 
 def test_an_idle_direction_has_no_chain() -> None:
-    text = render(host(allow("r@a/b", "tcp/80")), DIGEST).payload["ruleset"]
+    text = render(host(allow("r@a/b", "tcp/80")), DIGEST, AT).payload["ruleset"]
 
     assert "hook input" in text
     assert "hook output" not in text
@@ -109,13 +109,13 @@ def test_an_idle_direction_has_no_chain() -> None:
 def test_rules_about_equal_services_share_a_chain() -> None:
     rules = [allow(f"r{number}@a/b", "tcp/80 udp/53") for number in range(50)]
 
-    text = render(host(*rules), DIGEST).payload["ruleset"]
+    text = render(host(*rules), DIGEST, AT).payload["ruleset"]
 
     assert len(re.findall(r"^\tchain ", text, re.MULTILINE)) == 3  # input, the default, one for all of them
 
 
 def test_a_host_without_rules_costs_two_lookups() -> None:
-    text = render(host(mode="selective"), DIGEST).payload["ruleset"]
+    text = render(host(mode="selective"), DIGEST, AT).payload["ruleset"]
 
     assert "vmap" not in text
     assert text.index("ct state established accept") < text.index("goto i_default")
@@ -130,7 +130,7 @@ def test_a_host_without_rules_costs_two_lookups() -> None:
 )
 def test_what_cannot_be_said_exactly_is_refused_with_a_witness(rule: ArtifactRule, words: str) -> None:
     with pytest.raises(EnforcementError) as caught:
-        render(host(rule), DIGEST)
+        render(host(rule), DIGEST, AT)
 
     assert caught.value.code == "E-INEXACT"
     assert "r@a/b" in caught.value.message

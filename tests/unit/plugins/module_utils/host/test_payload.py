@@ -134,7 +134,7 @@ def test_members_are_refused(members: Any) -> None:
     [
         ("text", "E-HOST-PAYLOAD"),
         (None, "E-HOST-PAYLOAD"),
-        (raw(format=2), "E-HOST-FORMAT"),
+        (raw(format=3), "E-HOST-FORMAT"),
         (raw(format=True), "E-HOST-PAYLOAD"),
         (raw(format="1"), "E-HOST-PAYLOAD"),
         (raw(format=0), "E-HOST-PAYLOAD"),

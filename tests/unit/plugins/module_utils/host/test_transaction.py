@@ -19,7 +19,7 @@ POLICY = Policy.parse(
 
 
 def test_a_replacement_deletes_declares_and_fills_in_chunks() -> None:
-    lines = transaction.replace(POLICY, POLICY.members).splitlines()
+    lines = transaction.replace(POLICY, POLICY.members, trusted=True).splitlines()
 
     assert lines[:3] == ["table inet microseg", "delete table inet microseg", "table inet microseg {"]
     assert [line.count(",") + 1 for line in lines if line.startswith("add element inet microseg m4_a")] == [
