@@ -27,6 +27,7 @@ from .options import (
     VaultIdOption,
     VaultPasswordFileOption,
 )
+from .review import owners
 
 app = typer.Typer(
     name="microseg",
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(rules, name="rule")
 app.command()(grant)
+app.command()(owners)
 POLICY = Path("policy")
 STORE = Path(".microseg")
 
@@ -54,13 +56,19 @@ def check(
     as_enforced: Annotated[
         bool, typer.Option("--as-enforced", help="Judge guardrails and tests by today's modes instead of intent.")
     ] = False,
+    author: Annotated[
+        str, typer.Option("--author", metavar="WHO", help="May WHO make this change? E-mail address or login.")
+    ] = "",
+    base: Annotated[
+        str, typer.Option("--base", metavar="REV", help="The git revision before the change. [default: HEAD]")
+    ] = "",
     format: FormatOption = "table",
 ) -> None:
     """Judge documents, estate, rules, guardrails and policy tests."""
     from . import policy_verbs
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
-    raise typer.Exit(job.run(lambda: policy_verbs.check(job, as_enforced)))
+    raise typer.Exit(job.run(lambda: policy_verbs.check(job, as_enforced, author, base)))
 
 
 @app.command()

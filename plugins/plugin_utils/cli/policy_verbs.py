@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,21 @@ if TYPE_CHECKING:
     from .options import Stage
 
 
-def check(job: Job, as_enforced: bool) -> Answer:
+def check(job: Job, as_enforced: bool, author: str, base: str) -> Answer:
     from ..workflow.check import check as run
 
-    report = run(job.inputs(), as_enforced)
+    if base and not author:
+        raise PolicyError(
+            "E-AUTHOR", "--base says what a change is compared with, and nobody is to be judged.", hint="Give --author."
+        )
+    inputs = job.inputs()
+    report = run(inputs, as_enforced)
+    if author:
+        from ..workflow.permissions import author_findings
+        from ..workflow.revisions import AtRevision
+
+        judged = author_findings(AtRevision(base or "HEAD", job.policy), inputs.policy, author)
+        report = replace(report, findings=(*report.findings, *judged))
     return Answer(report.to_dict(), lambda: _check_screen(job, report), OK if report.ok else FINDINGS)
 
 

@@ -75,6 +75,11 @@ BAD = [
     ("an unknown on_inexact", rule("on_inexact: widen"), "E-VALUE", 9, "narrow"),
     # twice
     ("a rule twice in a scope", rule("x: 1").replace(", x: 1", "").replace("}]}]", "},\n{id: r, from: any, to: any, services: [any]}]}]"), "E-RULE-TWICE", 10, "first at policy.yml:9"),
+    ("a role twice", "---\nroles:\n  - {name: a, members: [x]}\n  - {name: a, members: [y]}\n", "E-ROLE-TWICE", 8, "policy.yml:7"),
+    ("a role for a scope that is not there", "---\nroles: [{name: a, members: [x], write: {scopes: [shopp]}}]\n---\nscope: shop\nmatch: {app: shop}\n", "E-SCOPE", 6, "Did you mean shop?"),
+    ("a role of nobody", "---\nroles: [{name: a, members: []}]\n", "E-VALUE", 6, "empty"),
+    ("a role for unknown documents", "---\nroles: [{name: a, members: [x], write: {documents: [test]}}]\n", "E-VALUE", 6, "Did you mean tests?"),
+    ("a role for an unknown stage", "---\nroles: [{name: a, members: [x], write: {stages: [live]}}]\n", "E-STAGE", 6, "active"),
     ("a scope twice", "---\nscope: a\nmatch: {app: a}\n---\nscope: a\nmatch: {app: a}\n", "E-SCOPE-TWICE", 9, "policy.yml:6"),
     ("a ruleset twice", "---\nscope: a\nmatch: {app: a}\nrulesets:\n - name: x\n - name: x\n", "E-RULESET-TWICE", 10, "policy.yml:9"),
     ("a guardrail twice", "guardrails:\n - {id: g, never: {from: any, to: {app: a}}}\n - {id: g, never: {from: any, to: {app: b}}}\n", "E-GUARDRAIL-TWICE", 7, "policy.yml:6"),

@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""owners: what the verbs of the way through Git do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..model.errors import PolicyError
+from .job import FINDINGS, OK, Answer, Job
+from .screen import Screen, plural
+
+if TYPE_CHECKING:
+    from ..workflow.owners import OwnersReport
+
+
+def owners(job: Job, write: Path | None, check: Path | None) -> Answer:
+    from ..workflow.owners import owners as run
+    from ..workflow.owners import write_owners
+
+    if write is not None and check is not None:
+        raise PolicyError("E-OWNERS-FILE", "--write and --check exclude each other.", hint="Name one of them.")
+    file = write or check or Path("CODEOWNERS")
+    report = run(job.policy, file)
+    stale = check is not None and not report.current
+    if write is not None and not report.current:
+        write_owners(write, report.text)
+    data: dict[str, Any] = {
+        **report.to_dict(),
+        "outcome": "findings" if stale else "ok",
+        "file": str(file),
+        "changed": write is not None and not report.current,
+    }
+    if stale:
+        data["findings"].append(
+            {
+                "code": "E-OWNERS-STALE",
+                "severity": "error",
+                "message": "the file is not what the policy says about owners.",
+                "file": str(file),
+                "line": 0,
+                "hint": f"Write it: {job.command('owners', '--write', str(file), inventory=False)}.",
+            }
+        )
+    return Answer(data, lambda: _owners_screen(job, file, report, data), FINDINGS if stale else OK)
+
+
+def _owners_screen(job: Job, file: Path, report: OwnersReport, data: dict[str, Any]) -> str:
+    screen = Screen()
+    state = "WRITTEN" if data["changed"] else "UP TO DATE" if report.current else "OUT OF DATE"
+    screen.line(f"OWNERS  {file}  {plural(len(report.lines), 'line')}", state)
+    screen.rows((line.pattern, " ".join(line.owners), line.why) for line in report.lines)
+    screen.findings(report.findings)
+    if report.current or data["changed"]:
+        screen.next(f"git add {file}" if data["changed"] else job.command("check"))
+    else:
+        screen.next(job.command("owners", "--write", str(file), inventory=False))
+    return screen.text()
+
+
+__all__ = ["owners"]
