@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ..model import services as line
 from ..model.addresses import Address, Family
-from ..model.edges import Coverage, Edges, taken
+from ..model.edges import Coverage, Edges
 from ..model.errors import FlowsError, Place
 
 if TYPE_CHECKING:
@@ -80,12 +80,15 @@ def read(path: Path, most: int) -> tuple[Edges, dict[str, int]]:
             raise too_many(path, file.metadata.num_rows, most)
         _check_columns(file.schema_arrow, place)
         wanted = [name for name in COLUMNS if name in file.schema_arrow.names]
+        reading = _Reading(file.metadata.num_rows)
         try:
-            table = file.read(columns=wanted)
-            table.validate()
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=wanted, use_threads=False)
+                table.validate()
+                reading.add(table)
         except (pa.ArrowException, OSError, MemoryError) as error:
             raise _damaged(place, error) from error
-    return _Columns(table).edges(coverage)
+    return reading.edges(coverage), reading.reasons
 
 
 def write(edges: Edges, path: Path) -> None:
@@ -215,15 +218,58 @@ def _check_columns(schema: pyarrow.Schema, place: Place) -> None:
         raise FlowsError("E-FLOW-COLUMNS", f"{'; '.join(faults)}.", place, "The columns are in docs/flow-format.md.")
 
 
-class _Columns:
-    """One table on its way into edges; `good` are the rows that can be used, None as long as all can."""
+class _Reading:
+    """Row group after row group goes into columns that are there from the start: no memory twice."""
 
-    def __init__(self, table: pyarrow.Table) -> None:
-        self.table = table
-        self.good: npt.NDArray[np.bool_] | None = None
+    def __init__(self, rows: int) -> None:
         self.reasons: dict[str, int] = {}
+        self.ends: dict[Address, int] = {}
+        self.sensors: dict[str, int] = {}
+        self._four: dict[str, dict[int, int]] = {}
+        self._filled = 0
+        kinds = (np.int32, np.int32, np.int64, np.int64, np.int64, np.int64, np.bool_, np.int32)
+        self._columns: list[npt.NDArray[Any]] = [np.empty(rows, kind) for kind in kinds]
 
-    def edges(self, coverage: Coverage) -> tuple[Edges, dict[str, int]]:
+    def add(self, table: pyarrow.Table) -> None:
+        """Raises OSError for more rows than the file says it has."""
+        group = _RowGroup(table, self)
+        parts = group.columns()
+        end = self._filled + len(parts[0])
+        if end > len(self._columns[0]):
+            raise OSError("it has more rows than it says")
+        for column, part in zip(self._columns, parts, strict=True):
+            column[self._filled : end] = part
+        self._filled = end
+
+    def edges(self, coverage: Coverage) -> Edges:
+        consumer, provider, service, count, first, last, dropped, sensor = (
+            column[: self._filled] for column in self._columns
+        )
+        ends, sensors = tuple(self.ends), tuple(self.sensors)
+        return Edges(ends, sensors, consumer, provider, service, count, first, last, dropped, sensor, coverage)
+
+    def end(self, zone: str, family: Family, number: int) -> int:
+        return self.ends.setdefault(Address(zone, family, number), len(self.ends))
+
+    def four(self, zone: str, number: int) -> int:
+        """The same for IPv4, where most of the answers are known."""
+        known = self._four.setdefault(zone, {})
+        position = known.get(number)
+        if position is None:
+            position = known[number] = self.end(zone, 4, number)
+        return position
+
+
+class _RowGroup:
+    """One table on its way into columns; `good` are the rows that can be used, None as long as all can."""
+
+    def __init__(self, table: pyarrow.Table, reading: _Reading) -> None:
+        self.table = table
+        self.reading = reading
+        self.good: npt.NDArray[np.bool_] | None = None
+
+    def columns(self) -> list[npt.NDArray[Any]]:
+        """Columns of equal length, in the order of `Edges`, without the records that cannot be used."""
         count = self._integers("count", np.int64)
         first, last = self._integers("first_seen", np.int64), self._integers("last_seen", np.int64)
         protocol, port = self._integers("protocol", np.uint8), self._integers("port", np.uint16)
@@ -236,8 +282,8 @@ class _Columns:
             service += np.where(portless, np.uint16(0), port)
         else:
             service += port
-        ends, consumer, provider = self._ends()
-        six = np.array([end.family == 6 for end in ends], np.bool_)
+        consumer, provider = self._side("consumer"), self._side("provider")
+        six = np.array([end.family == 6 for end in self.reading.ends], np.bool_)
         if six.any():
             of_six = six[consumer]
             self._leave_out(of_six != six[provider], "between two address families")
@@ -245,9 +291,11 @@ class _Columns:
         else:
             self._leave_out(protocol == 58, _OTHER_FAMILY)
         dropped = self._without_nulls("dropped", False).to_numpy()
-        sensors, sensor = self._texts("sensor")
-        edges = Edges(ends, sensors, consumer, provider, service, count, first, last, dropped, sensor, coverage)
-        return (edges if self.good is None else taken(edges, self.good)), self.reasons
+        names, sensor = self._texts("sensor")
+        known = self.reading.sensors
+        places = np.array([known.setdefault(name, len(known)) for name in names], np.int32)
+        found = [consumer, provider, service, count, first, last, dropped, places.take(sensor, mode="clip")]
+        return found if self.good is None else [column[self.good] for column in found]
 
     def _leave_out(self, bad: npt.NDArray[np.bool_], reason: str) -> None:
         """A record that is bad for several reasons counts for the first of them."""
@@ -255,7 +303,7 @@ class _Columns:
             bad = bad & self.good
         found = int(np.count_nonzero(bad))
         if found:
-            self.reasons[reason] = self.reasons.get(reason, 0) + found
+            self.reading.reasons[reason] = self.reading.reasons.get(reason, 0) + found
             self.good = ~bad if self.good is None else self.good & ~bad
 
     def _without_nulls(self, name: str, instead: Any) -> pyarrow.ChunkedArray:
@@ -290,68 +338,50 @@ class _Columns:
             column = column.chunk(0) if column.num_chunks else pa.array([], pa.dictionary(pa.int32(), pa.string()))
         return tuple(column.dictionary.to_pylist()), column.indices.to_numpy().astype(np.int32, copy=False)
 
-    def _ends(self) -> tuple[tuple[Address, ...], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        ends: dict[Address, int] = {}
-        columns = []
-        for side in ("consumer", "provider"):
-            zones: tuple[str, ...] = ("",)
-            zone = np.zeros(0, np.int32)
-            if f"{side}_zone" in self.table.column_names and len(self.table):
-                zones, zone = self._texts(f"{side}_zone")
-            columns.append(self._side(side, zones, zone, ends))
-        return tuple(ends), columns[0], columns[1]
-
-    def _side(
-        self, side: str, zones: tuple[str, ...], zone: npt.NDArray[np.int32], ends: dict[Address, int]
-    ) -> npt.NDArray[np.int32]:
+    def _side(self, side: str) -> npt.NDArray[np.int32]:
+        """Positions among the ends; each distinct address of the group is looked at once."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        four = self.table[side]
+        zones: tuple[str, ...] = ("",)
+        zone = np.zeros(0, np.int32)
+        if f"{side}_zone" in self.table.column_names and len(self.table):
+            zones, zone = self._texts(f"{side}_zone")
         name = f"{side}_v6"
         six = self.table[name] if name in self.table.column_names else None
+        is_six = None
         if six is not None and six.null_count < len(six):
             is_six = pc.is_valid(six).to_numpy()
-            self._leave_out(is_six == pc.is_valid(four).to_numpy(), f"with none or two addresses as {side}")
-        else:
-            is_six = None
-        numbers = self._numbers(four, side, None if is_six is None else ~is_six)
+            self._leave_out(is_six == pc.is_valid(self.table[side]).to_numpy(), f"with none or two addresses as {side}")
+        numbers = self._numbers(self.table[side], side, is_six is not None)
         keys = pa.array(numbers if len(zones) == 1 else (zone.astype(np.uint64) << np.uint64(32)) | numbers)
         coded = keys.dictionary_encode()
-        table = np.array(
-            [
-                ends.setdefault(Address(zones[key >> 32], 4, key & 0xFFFFFFFF), len(ends))
-                for key in coded.dictionary.to_pylist()
-            ],
-            np.int32,
-        )
-        positions = table[coded.indices.to_numpy()] if len(table) else np.zeros(0, np.int32)
+        four = self.reading.four
+        places = np.array([four(zones[key >> 32], key & 0xFFFFFFFF) for key in coded.dictionary.to_pylist()], np.int32)
+        positions: npt.NDArray[np.int32] = places.take(coded.indices.to_numpy(), mode="clip")
         if is_six is not None and six is not None:
             rows = np.flatnonzero(is_six)
             texts = pc.take(six, pa.array(rows)).to_pylist()
+            wrong = rows[[len(text) != 16 for text in texts]]
             for row, text in zip(rows.tolist(), texts, strict=True):
-                positions[row] = self._six(text, zones[int(zone[row]) if len(zone) else 0], ends)
-            wrong = np.array([len(text) != 16 for text in texts], np.bool_)
-            if wrong.any():
-                bad = np.zeros(len(positions), np.bool_)
-                bad[rows[wrong]] = True
-                self._leave_out(bad, f"with {name} that is not 16 bytes")
+                positions[row] = self._six(text, zones[int(zone[row]) if len(zone) else 0])
+            bad = np.zeros(len(positions), np.bool_)
+            bad[wrong] = True
+            self._leave_out(bad, f"with {name} that is not 16 bytes")
         return positions
 
-    @staticmethod
-    def _six(text: bytes, zone: str, ends: dict[Address, int]) -> int:
+    def _six(self, text: bytes, zone: str) -> int:
         number = int.from_bytes(text[:16], "big")
-        family: Family = 6
         if number >> 32 == 0xFFFF:  # an IPv4 address in the clothes of IPv6
-            number, family = number & 0xFFFFFFFF, 4
-        return ends.setdefault(Address(zone, family, number), len(ends))
+            return self.reading.four(zone, number & 0xFFFFFFFF)
+        return self.reading.end(zone, 6, number)
 
-    def _numbers(self, column: Any, side: str, expected: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.uint32]:
+    def _numbers(self, column: Any, side: str, mixed: bool) -> npt.NDArray[np.uint32]:
         """IPv4 addresses; 0 where there is another kind of address or none."""
         import pyarrow.compute as pc
 
         if column.null_count:
-            if expected is None:
+            if not mixed:
                 self._leave_out(pc.is_null(column).to_numpy(), f"without {side}")
             column = pc.fill_null(column, 0)
         values: npt.NDArray[Any] = column.to_numpy()

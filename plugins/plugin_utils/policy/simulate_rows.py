@@ -1,0 +1,341 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Rows: what one side of some policies answers about one service, for every kind of peer at once.
+
+A row is a byte per kind of peer, two bits for each question: 0 denied, 2 unknown, 3 allowed. The answer end to end is
+the bitwise *and* of both sides' bytes. Rows are shared by whoever looks at the same rules; sets of kinds are Python
+integers while they are worked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.artifact import FAILSAFE, ORDER
+from ..model.calendar import Validity
+from ..model.estate import Direction, Mode
+from ..model.intervals import Intervals
+from .classes import positions_of, to_bits
+from .compile import Compiled, Copy, NamedPeer
+from .decide import End
+from .simulate_kinds import Kind
+
+DENIED, UNKNOWN, ALLOWED = 0, 2, 3
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One policy, by today's modes or by intent: as if every managed side were in full."""
+
+    compiled: Compiled
+    intent: bool = False
+
+    def mode(self, direction: Direction, end: End) -> Mode | None:
+        workload = end.workload
+        if workload is None or not workload.managed:
+            return None
+        if self.intent:
+            return "full"
+        return workload.modes.of(direction) if workload.enforces(direction) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A copy as this side sees it: where it stands, what it does, about which kinds of peers."""
+
+    tier: int
+    action: str
+    peers: int
+
+
+class Atoms:
+    """Stretches of the service line that no rule of the questions divides. `of[point]` is the atom of a point."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        found: set[int] = {0}
+        spoken: set[Intervals] = set()
+        for compiled in {id(one.compiled): one.compiled for one in questions}.values():
+            for copies in compiled.copies.values():
+                spoken.update(copy.artifact.services for copy in copies)
+            spoken.update(peer.origin.rule.services for peer in compiled.by_name)
+        for services in spoken:
+            found.update(cut for low, high in services for cut in (low, high + 1))
+        self.starts = sorted(found)
+        points = np.arange(0x60000)
+        self.of = (np.searchsorted(np.array(self.starts), points, "right") - 1).astype(np.int64)
+        self._masks: dict[Intervals, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def mask(self, services: Intervals) -> int:
+        """The atoms of a set of services as a bitset."""
+        if services not in self._masks:
+            positions = [
+                int(atom)
+                for low, high in services
+                for atom in range(int(self.of[low]), int(self.of[min(high, 0x5FFFF)]) + 1)
+            ]
+            self._masks[services] = to_bits(positions)
+        return self._masks[services]
+
+
+class Rows:
+    """Answers of one direction to all questions at one moment.
+
+    `policy[k]` is the policy that kind `k` has as the own side; rows exist for (policy, atom) pairs once asked for.
+    """
+
+    def __init__(
+        self,
+        direction: Direction,
+        questions: Sequence[Question],
+        kinds: Sequence[Kind],
+        homes: Sequence[int],
+        atoms: Atoms,
+    ) -> None:
+        """`homes[q]`: which of a kind's ends belongs to question `q`."""
+        self.direction = direction
+        self.questions = tuple(questions)
+        self.kinds = tuple(kinds)
+        self.atoms = atoms
+        self._end_of = tuple(homes)
+        self._everyone = (1 << len(kinds)) - 1
+        self._loopback = to_bits([position for position, kind in enumerate(kinds) if kind.loopback])
+        self._classes = [self._kinds_of_classes(index) for index in range(len(questions))]
+        self._nobody = [
+            to_bits(
+                [position for position, kind in enumerate(kinds) if kind.ends[self._end_of[index]].workload is None]
+            )
+            for index in range(len(questions))
+        ]
+        self._peers: dict[tuple[object, ...], int] = {}
+        self._speaking: dict[tuple[int, datetime], tuple[_Speech | None, ...]] = {}
+        self._leaf_of: dict[tuple[int, str], dict[int, tuple[int, int, bool]]] = {}
+        self._leaves: dict[Leaf, int] = {}
+        self._leaf_list: list[Leaf] = []
+        self._answers: dict[tuple[object, ...], tuple[int, int]] = {}
+        self._known: dict[tuple[tuple[int, int], ...], int] = {}
+        self._count = 0
+        self.matrix: Bytes = np.zeros(64 * len(kinds), np.uint8)  # row r, kind k at r * len(kinds) + k
+        self._policies: dict[tuple[object, ...], int] = {}
+        self._parts: list[tuple[_Part | None, ...]] = []
+        self.policy = np.array([self._policy_of(kind) for kind in kinds], np.int64)
+
+    def _kinds_of_classes(self, index: int) -> dict[int, int]:
+        found: dict[int, list[int]] = {}
+        classes = self.questions[index].compiled.classes
+        for position, kind in enumerate(self.kinds):
+            workload = kind.ends[self._end_of[index]].workload
+            if workload is not None:
+                found.setdefault(classes.of[workload.name], []).append(position)
+        return {key: to_bits(positions) for key, positions in found.items()}
+
+    # -- own sides -----------------------------------------------------------------------------------------------------
+
+    def _policy_of(self, kind: Kind) -> int:
+        parts = tuple(self._part(index, question, kind) for index, question in enumerate(self.questions))
+        key = tuple(None if part is None else part.key for part in parts)
+        policy = self._policies.setdefault(key, len(self._parts))
+        if policy == len(self._parts):
+            self._parts.append(parts)
+        return policy
+
+    def _part(self, index: int, question: Question, kind: Kind) -> _Part | None:
+        end = kind.ends[self._end_of[index]]
+        mode = question.mode(self.direction, end)
+        if mode is None or end.workload is None:
+            return None
+        compiled = question.compiled
+        position = compiled.classes.of[end.workload.name]
+        copies = compiled.copies[self.direction]
+        zone = end.workload.zone
+        own = tuple(
+            number
+            for number in compiled.of_class[self.direction][position]
+            if copies[number].own_prefixes is None
+            or any(prefix.holds(end.address, zone) for prefix in copies[number].own_prefixes or ())
+        )
+        named: tuple[int, ...] = ()
+        if self.direction == "egress" and mode == "full":
+            named = tuple(number for number, peer in enumerate(compiled.by_name) if peer.bits >> position & 1)
+        return _Part(index, mode, zone, own, named)
+
+    @property
+    def policies(self) -> int:
+        return len(self._parts)
+
+    def timed(self, policy: int, atom: int) -> bool:
+        """Does a rule that speaks about the atom count only at times?"""
+        bit = 1 << atom
+        for part in self._parts[policy]:
+            if part is None:
+                continue
+            compiled = self.questions[part.index].compiled
+            copies = compiled.copies[self.direction]
+            if any(
+                copies[number].artifact.timed and self.atoms.mask(copies[number].artifact.services) & bit
+                for number in part.copies
+            ):
+                return True
+            if any(
+                validity_of(compiled.by_name[number]).timed
+                and self.atoms.mask(compiled.by_name[number].origin.rule.services) & bit
+                for number in part.named
+            ):
+                return True
+        return False
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def rows(self, policy: int, atoms: Sequence[int], at: datetime) -> list[int]:
+        """Positions of the rows in `matrix`, one for each atom."""
+        if (policy, at) not in self._speaking:
+            self._speaking[policy, at] = tuple(
+                None if part is None else self._speak(part, at) for part in self._parts[policy]
+            )
+        sides = list(zip(self._parts[policy], self._speaking[policy, at], strict=True))
+        return [self._row(tuple(self._answer(part, said, atom) for part, said in sides)) for atom in atoms]
+
+    def _speak(self, part: _Part, at: datetime) -> _Speech:
+        compiled = self.questions[part.index].compiled
+        copies = compiled.copies[self.direction]
+        known = self._leaf_of.setdefault((part.index, part.zone), {})
+        found = []
+        for number in part.copies:
+            if number not in known:
+                copy = copies[number]
+                known[number] = self.atoms.mask(copy.artifact.services), self._leaf(part, copy), copy.artifact.timed
+            mask, leaf, timed = known[number]
+            if not timed or copies[number].artifact.valid(at):
+                found.append((mask, leaf))
+        named = 0
+        for number in part.named:
+            peer = compiled.by_name[number]
+            if peer.valid(at):
+                named |= self.atoms.mask(peer.origin.rule.services)
+        return _Speech(tuple(found), named)
+
+    def _leaf(self, part: _Part, copy: Copy) -> int:
+        rule = copy.artifact
+        leaf = Leaf(ORDER.index(rule.tier), rule.action, self._peers_of(part, copy))
+        number = self._leaves.setdefault(leaf, len(self._leaf_list))
+        if number == len(self._leaf_list):
+            self._leaf_list.append(leaf)
+        return number
+
+    def _peers_of(self, part: _Part, copy: Copy) -> int:
+        if copy.artifact.peers is None:
+            return self._everyone
+        everywhere = copy.artifact.tier == FAILSAFE
+        key = (part.index, "" if everywhere else part.zone, everywhere, copy.peer_bits, copy.peer_prefixes)
+        if key not in self._peers:
+            bits = 0
+            of_class = self._classes[part.index]
+            for position in positions_of(copy.peer_bits):
+                bits |= of_class.get(position, 0)
+            if copy.peer_prefixes:
+                positions = []
+                for position, kind in enumerate(self.kinds):
+                    address = kind.ends[0].address
+                    zone = address.zone if everywhere else part.zone
+                    if any(prefix.holds(address, zone) for prefix in copy.peer_prefixes):
+                        positions.append(position)
+                bits |= to_bits(positions)
+            self._peers[key] = bits
+        return self._peers[key]
+
+    def _answer(self, part: _Part | None, said: _Speech | None, atom: int) -> tuple[int, int]:
+        """Kinds of peers that are allowed, and those about which nothing can be said."""
+        if part is None or said is None:
+            return self._everyone, 0
+        bit = 1 << atom
+        leaves = tuple([leaf for mask, leaf in said.leaves if mask & bit])
+        named = bool(said.named & bit)
+        key = (part.mode, self._nobody[part.index] if named else 0, leaves)
+        if key not in self._answers:
+            allowed, undecided = evaluate([self._leaf_list[leaf] for leaf in leaves], self._everyone & ~self._loopback)
+            if part.mode == "selective":
+                allowed, undecided = allowed | undecided, 0
+            unknown = undecided & self._nobody[part.index] if named else 0
+            self._answers[key] = allowed | self._loopback, unknown
+        return self._answers[key]
+
+    def _row(self, answers: tuple[tuple[int, int], ...]) -> int:
+        """The position of a row in `matrix`, which grows by doubling."""
+        row = self._known.setdefault(answers, self._count)
+        if row < self._count:
+            return row
+        count = len(self.kinds)
+        if (row + 1) * count > len(self.matrix):
+            self.matrix = np.concatenate([self.matrix, np.zeros_like(self.matrix)])
+        code = self.matrix[row * count : (row + 1) * count]
+        for index, (allowed, unknown) in enumerate(answers):
+            code |= _unpacked(allowed, count) * np.uint8(ALLOWED << 2 * index)
+            if unknown:
+                code |= _unpacked(unknown, count) * np.uint8(UNKNOWN << 2 * index)
+        self._count += 1
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What decides on the own side of one question: positions of copies and of peers by name."""
+
+    index: int
+    mode: Mode
+    zone: str
+    copies: tuple[int, ...]
+    named: tuple[int, ...]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return self.mode, self.zone, self.copies, self.named
+
+
+@dataclass(frozen=True, slots=True)
+class _Speech:
+    """What counts at one moment: (atoms, leaf) of each copy, and the atoms of rules to names."""
+
+    leaves: tuple[tuple[int, int], ...]
+    named: int
+
+
+def evaluate(leaves: Sequence[Leaf], everyone: int) -> tuple[int, int]:
+    """Peers that some tier allows, and those that no tier decides (DESIGN §3.2)."""
+    undecided, allowed = everyone, 0
+    tier = -1
+    passed = denied = opened = 0
+    for leaf in [*sorted(leaves, key=lambda leaf: leaf.tier), Leaf(len(ORDER), "", 0)]:
+        if leaf.tier != tier:
+            denied &= ~passed
+            opened &= ~(passed | denied)
+            allowed |= undecided & opened
+            undecided &= ~(denied | opened)
+            tier, passed, denied, opened = leaf.tier, 0, 0, 0
+        if leaf.action == "pass":
+            passed |= leaf.peers
+        elif leaf.action == "deny":
+            denied |= leaf.peers
+        else:
+            opened |= leaf.peers
+    return allowed, undecided
+
+
+def validity_of(peer: NamedPeer) -> Validity:
+    return Validity(*peer.window, peer.origin.rule.schedule)
+
+
+def _unpacked(bits: int, count: int) -> Bytes:
+    packed = np.frombuffer(bits.to_bytes((count + 7) // 8, "little"), np.uint8)
+    return np.unpackbits(packed, bitorder="little", count=count)
+
+
+__all__ = ["ALLOWED", "DENIED", "UNKNOWN", "Atoms", "Leaf", "Question", "Rows", "evaluate", "validity_of"]
