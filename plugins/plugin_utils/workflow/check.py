@@ -98,6 +98,19 @@ def _judged(inputs: Inputs, stage: Stage, as_enforced: bool) -> _Judged:
     )
 
 
+def guardrail_findings(inputs: Inputs) -> list[Finding]:
+    """Violated guardrails of active rulesets, and of staged ones beside them, judged as intent."""
+    if not inputs.policy.guardrails:
+        return []
+    stages: tuple[Stage, ...] = ("active", "staged")
+    results = [
+        judge_guardrails(inputs.policy, Decider(inputs.compiled(stage), inputs.at, intent=True, failsafe=False))
+        for stage in stages
+    ]
+    found = map(_guardrail_finding, *results)
+    return [finding for finding in found if finding is not None]
+
+
 def _guardrail_finding(active: GuardrailResult, staged: GuardrailResult) -> Finding | None:
     result = active if active.witness is not None else staged
     if result.witness is None:
