@@ -14,7 +14,8 @@ from contextlib import contextmanager
 def allocating() -> Iterator[None]:
     """Suspend cyclic garbage collection: it would walk everything made so far again and again and free nothing.
 
-    Measured: a third of the CPU time of a compile of 100,000 workloads.
+    What was made counts as old afterwards, so that the next collection of the young does not walk it either. Measured:
+    a third of the CPU time of a compile of 100,000 workloads, and a tenth for the walk at its end.
     """
     running = gc.isenabled()
     gc.disable()
@@ -22,4 +23,7 @@ def allocating() -> Iterator[None]:
         yield
     finally:
         if running:
+            if not gc.get_freeze_count():  # somebody who has frozen objects wants them to stay so
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

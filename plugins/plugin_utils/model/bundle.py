@@ -9,44 +9,14 @@ stays small; the artifact of one point is put together on demand.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from .addresses import Family
 from .artifact import Artifact, DirectionPolicy, PeerSet
-from .estate import Modes
-from .intervals import Intervals
-from .sections import digest_of, manifest, sections
-
-FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PointEntry:
-    """One enforcement point: whose it is, and which of the bundle's policies it carries."""
-
-    point: str
-    platform: str
-    writer: str
-    stack: str
-    workload: str
-    zone: str
-    own: Mapping[Family, Intervals]
-    policy: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkloadEntry:
-    """What reports need to speak about a workload in label words."""
-
-    labels: Mapping[str, str]
-    addresses: tuple[tuple[Family, int], ...]
-    zone: str
-    managed: bool
-    modes: Modes
-    weight: float = 1.0
+from .entries import PointEntry, WorkloadEntry
+from .sections import Piece, names_of_sets, pieces_of
 
 
 @dataclass(frozen=True)
@@ -62,101 +32,42 @@ class Bundle:
     def artifact(self, point: str) -> Artifact:
         """Raises KeyError for a point the bundle does not have."""
         entry = self.points[point]
-        ingress, egress = self.policies[entry.policy]
-        names = {
-            name
-            for policy in (ingress, egress)
-            for rule in policy.rules
-            for name in (*(rule.peers or ()), *(rule.own or ()))
-        }
-        return Artifact(
-            point=point,
-            workload=entry.workload,
-            zone=entry.zone,
-            own=entry.own,
-            ingress=ingress,
-            egress=egress,
-            sets={name: self.sets[name] for name in names},
-        )
+        return put_together(entry, self.policies[entry.policy], self.sets)
 
     def artifacts(self) -> Iterator[Artifact]:
         for point in self.points:
             yield self.artifact(point)
 
+    def pieces(self) -> Iterator[Piece]:
+        """The content as pieces that are named by their digest; the last one is the manifest.
+
+        Whoever takes them all has the digest of the bundle, which is then not worked out again.
+        """
+        piece = None
+        for piece in pieces_of(self.policy_digest, self.points, self.policies, self.sets, self.workloads):
+            yield piece
+        if piece is not None:
+            self.__dict__["digest"] = piece.digest
+
     @cached_property
     def digest(self) -> str:
         """Digest of the manifest over the whole content; equal input gives an equal digest on any machine."""
-        data = self.to_dict()
-        return digest_of(manifest(data, sections(data)))
+        return deque(self.pieces(), maxlen=1)[0].digest
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "policy_digest": self.policy_digest,
-            "points": {
-                name: {
-                    "platform": entry.platform,
-                    "writer": entry.writer,
-                    "stack": entry.stack,
-                    "workload": entry.workload,
-                    "zone": entry.zone,
-                    "own": {str(family): [list(pair) for pair in entry.own.get(family, ())] for family in (4, 6)},
-                    "policy": entry.policy,
-                }
-                for name, entry in self.points.items()
-            },
-            "policies": {
-                name: {"ingress": ingress.to_dict(), "egress": egress.to_dict()}
-                for name, (ingress, egress) in self.policies.items()
-            },
-            "sets": {name: peer_set.to_dict() for name, peer_set in self.sets.items()},
-            "workloads": {
-                name: {
-                    "labels": dict(entry.labels),
-                    "addresses": [[family, number] for family, number in entry.addresses],
-                    "zone": entry.zone,
-                    "managed": entry.managed,
-                    "modes": {"ingress": entry.modes.ingress, "egress": entry.modes.egress},
-                    "weight": entry.weight,
-                }
-                for name, entry in self.workloads.items()
-            },
-        }
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Bundle:
-        return cls(
-            policy_digest=data["policy_digest"],
-            points={
-                name: PointEntry(
-                    point=name,
-                    platform=entry["platform"],
-                    writer=entry["writer"],
-                    stack=entry["stack"],
-                    workload=entry["workload"],
-                    zone=entry["zone"],
-                    own={
-                        4: tuple((low, high) for low, high in entry["own"]["4"]),
-                        6: tuple((low, high) for low, high in entry["own"]["6"]),
-                    },
-                    policy=entry["policy"],
-                )
-                for name, entry in data["points"].items()
-            },
-            policies={
-                name: (DirectionPolicy.from_dict(pair["ingress"]), DirectionPolicy.from_dict(pair["egress"]))
-                for name, pair in data["policies"].items()
-            },
-            sets={name: PeerSet.from_dict(peer_set) for name, peer_set in data["sets"].items()},
-            workloads={
-                name: WorkloadEntry(
-                    labels=entry["labels"],
-                    addresses=tuple((family, number) for family, number in entry["addresses"]),
-                    zone=entry["zone"],
-                    managed=entry["managed"],
-                    modes=Modes(entry["modes"]["ingress"], entry["modes"]["egress"]),
-                    weight=entry["weight"],
-                )
-                for name, entry in data["workloads"].items()
-            },
-        )
+def put_together(
+    entry: PointEntry, policies: tuple[DirectionPolicy, DirectionPolicy], sets: Mapping[str, PeerSet]
+) -> Artifact:
+    ingress, egress = policies
+    return Artifact(
+        point=entry.point,
+        workload=entry.workload,
+        zone=entry.zone,
+        own=entry.own,
+        ingress=ingress,
+        egress=egress,
+        sets={name: sets[name] for name in names_of_sets((*ingress.rules, *egress.rules))},
+    )
+
+
+__all__ = ["Bundle", "PointEntry", "WorkloadEntry", "put_together"]

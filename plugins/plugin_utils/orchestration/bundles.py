@@ -1,58 +1,64 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Bundles in the store: one file each, with an index, so that the slice of one point is a few small reads.
+"""Bundles in the store: one file each (`pack.py`), of which the slice of one point is a few small reads.
 
-Layout: magic line; length and content of the manifest; length and content of the index (section -> offset, length);
-the sections. Everything after the magic line is zlib-compressed piece by piece. The name of the file is the digest
-of the manifest, the manifest holds the digest of every section: whatever is read is verified, also a slice.
+The name of the file is the digest of the manifest, and the manifest leads to the digest of everything else: whatever is
+read is verified, also a slice.
 """
 
 from __future__ import annotations
 
 import glob
-import json
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
 
+from ..model.allocation import allocating
 from ..model.artifact import Artifact
-from ..model.bundle import FORMAT as BUNDLE_FORMAT
 from ..model.bundle import Bundle
 from ..model.errors import EstateError, StoreError
-from ..model.sections import FORMAT as MANIFEST_FORMAT
-from ..model.sections import canonical, digest_of, joined, manifest, sections, slice_of
-from .files import write_atomically
-from .store import Store, damaged, missing, refuse_newer
-
-MAGIC = b"microseg bundle 1\n"
+from ..model.opened import OpenedBundle, UnknownFormat
+from ..model.sections import FORMAT
+from .files import drafted
+from .pack import Pack, write_pack
+from .store import Store, missing, other_format
 
 
 def save_bundle(store: Store, bundle: Bundle) -> str:
     """Returns the digest of the bundle. Raises StoreError (E-STORE-WRITE), with nothing half-written."""
-    path = store.path / "bundles" / bundle.digest
-    if path.exists():
-        return bundle.digest
-    data = bundle.to_dict()
-    parts = sections(data)
-    packed = {name: zlib.compress(content, 6) for name, content in parts.items()}
-    index: dict[str, tuple[int, int]] = {}
-    offset = 0
-    for name, content in packed.items():
-        index[name] = (offset, len(content))
-        offset += len(content)
-    pieces = [MAGIC]
-    for content in (zlib.compress(manifest(data, parts)), zlib.compress(canonical(index))):
-        pieces += [len(content).to_bytes(8, "big"), content]
-    write_atomically(path, b"".join((*pieces, *packed.values())))
-    return bundle.digest
+    return put_bundle(store, bundle)[0]
+
+
+def put_bundle(store: Store, bundle: Bundle) -> tuple[str, bool]:
+    """Also says whether the store did not have it before. Raises as `save_bundle`."""
+    directory = store.path / "bundles"
+    with drafted(directory) as draft, allocating():
+        digest = write_pack(draft.file, bundle.pieces())
+        new = not (directory / digest).exists()
+        if new:
+            draft.name = digest
+    return digest, new
 
 
 def load_bundle(store: Store, digest: str) -> Bundle:
     """Raises StoreError: E-STORE-MISSING, E-STORE-DAMAGED, E-STORE-FORMAT."""
-    with _Packed(store, digest) as packed:
-        return Bundle.from_dict(joined(packed.listing, packed.section))
+    with open_bundle(store, digest) as opened:
+        return opened.whole()
+
+
+@contextmanager
+def open_bundle(store: Store, digest: str) -> Iterator[OpenedBundle]:
+    """To read slices. Raises StoreError as `load_bundle`, when it is opened and whenever something is read."""
+    if not digest.isalnum():
+        raise missing(Path("bundles") / digest.replace("/", "_"))
+    path = store.path / "bundles" / digest
+    with Pack(path) as pack:
+        try:
+            opened = OpenedBundle(digest, pack.read)
+        except UnknownFormat as error:
+            raise other_format(error.found, FORMAT, path) from error
+        yield opened
 
 
 def whole_bundle_digest(store: Store, beginning: str) -> str:
@@ -66,9 +72,9 @@ def load_artifact(store: Store, digest: str, point: str) -> Artifact:
 
     Raises StoreError as `load_bundle`, and E-NO-POINT for a point the bundle does not have.
     """
-    with _Packed(store, digest) as packed:
+    with open_bundle(store, digest) as opened:
         try:
-            return Artifact.from_dict(slice_of(point, packed.listing, packed.section))
+            return opened.artifact(point)
         except KeyError as error:
             raise StoreError(
                 "E-NO-POINT",
@@ -95,57 +101,3 @@ def guard_shrink(previous: Bundle, new: Bundle, max_shrink: float, allowed: int 
         hint="Look for a failed inventory source or a sliced job; "
         f"if they are really gone, allow exactly {len(vanished)}.",
     )
-
-
-class _Packed:
-    """An open bundle file whose manifest has been verified."""
-
-    def __init__(self, store: Store, digest: str) -> None:
-        if not digest.isalnum():
-            raise missing(Path("bundles") / digest.replace("/", "_"))
-        self.path = store.path / "bundles" / digest
-        self.digest = digest
-
-    def __enter__(self) -> _Packed:
-        try:
-            self._file: BinaryIO = self.path.open("rb")
-        except OSError as error:
-            raise missing(self.path, error) from error
-        try:
-            magic = self._file.read(len(MAGIC))
-            if magic != MAGIC:
-                raise damaged(self.path)
-            content = self._piece()
-            if digest_of(content) != self.digest:
-                raise damaged(self.path)
-            self.listing: Mapping[str, Any] = json.loads(content)
-            refuse_newer(self.listing["format"], min(MANIFEST_FORMAT, BUNDLE_FORMAT), self.path)
-            self._index: Mapping[str, tuple[int, int]] = json.loads(self._piece())
-            self._start = self._file.tell()
-        except (ValueError, zlib.error) as error:
-            self._file.close()
-            raise damaged(self.path) from error
-        except StoreError:
-            self._file.close()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._file.close()
-
-    def _piece(self) -> bytes:
-        length = int.from_bytes(self._file.read(8), "big")
-        return zlib.decompress(self._file.read(min(length, self.path.stat().st_size)))
-
-    def section(self, name: str) -> Any:
-        """A parsed section. Raises KeyError for one the bundle does not have, StoreError (E-STORE-DAMAGED)."""
-        expected = self.listing["sections"][name]
-        try:
-            offset, length = self._index[name]
-            self._file.seek(self._start + offset)
-            content = zlib.decompress(self._file.read(length))
-        except (zlib.error, KeyError, TypeError, ValueError) as error:
-            raise damaged(self.path) from error
-        if digest_of(content) != expected:
-            raise damaged(self.path)
-        return json.loads(content)

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ..model.errors import StoreError
 
@@ -50,6 +51,40 @@ def write_atomically(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise _not_written(path, error) from error
+
+
+class Draft:
+    """A file that is being written. Without a `name` at the end of the block nothing comes of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.name = ""
+
+
+@contextlib.contextmanager
+def drafted(directory: Path) -> Iterator[Draft]:
+    """Write a file of which the name is known only when it is done; durable when the block ends.
+
+    Raises StoreError (E-STORE-WRITE), with nothing changed.
+    """
+    make_directory(directory)
+    beside = directory / f".{secrets.token_hex(12)}.new"
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
+                draft = Draft(file)
+                yield draft
+                file.flush()
+                os.fsync(descriptor)
+            if draft.name:
+                os.replace(beside, directory / draft.name)
+                sync_directory(directory)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                beside.unlink()
+    except OSError as error:
+        raise _not_written(directory, error) from error
 
 
 def append_line(path: Path, content: bytes) -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ..model.pieces import canonical
 from ..model.redact import redact
-from ..model.sections import canonical
 from .files import append_line
 from .store import Store
 

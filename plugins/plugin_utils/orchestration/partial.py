@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ..model.artifact import Artifact, ArtifactRule, DirectionPolicy, PeerSet
 from ..model.bundle import Bundle, PointEntry
-from ..model.sections import canonical, digest_of
+from ..model.pieces import canonical, digest_of
 
 
 class PartialBundle:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..model.bundle import Bundle
 from ..model.estate import Modes
 from ..model.lifting import class_text
-from ..model.sections import canonical, digest_of
+from ..model.pieces import canonical, digest_of
 from .phases import PointSteps
 from .probes import Probe
 from .risks import Risk

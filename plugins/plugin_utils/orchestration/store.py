@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..model.errors import StoreError
-from ..model.sections import canonical, digest_of
+from ..model.pieces import canonical, digest_of
 from .files import locked, make_directory, write_atomically
 
 FORMAT = 1
@@ -183,9 +183,21 @@ def damaged(path: Path) -> StoreError:
 def refuse_newer(found: int, known: int, path: Path) -> None:
     """Raises StoreError (E-STORE-FORMAT)."""
     if found > known:
-        raise StoreError(
+        raise other_format(found, known, path)
+
+
+def other_format(found: int, known: int, path: Path) -> StoreError:
+    """For what is neither converted nor guessed at: a newer format as well as an older one."""
+    if found > known:
+        return StoreError(
             "E-STORE-FORMAT",
             f"Written in format {found}; this version knows up to {known}.",
             str(path),
             "Upgrade bulkhead.microseg here.",
         )
+    return StoreError(
+        "E-STORE-FORMAT",
+        f"Written in format {found}; this version reads format {known}.",
+        str(path),
+        "Compile and plan again; a bundle is made anew from policy and inventory.",
+    )

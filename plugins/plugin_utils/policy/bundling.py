@@ -6,18 +6,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
 
 from ..model.addresses import Family
 from ..model.allocation import allocating
-from ..model.artifact import ArtifactRule, DirectionPolicy, PeerSet
+from ..model.artifact import DirectionPolicy, PeerSet
 from ..model.bundle import Bundle, PointEntry, WorkloadEntry
 from ..model.estate import DIRECTIONS, Direction, EnforcementPoint, Estate, Mode, Workload
 from ..model.intervals import Intervals, normalised
+from ..model.pieces import rule_content
 from ..model.policy import Policy
 from .compile import Compiled
 from .estate_builder import last_known
 from .weights import weight_of
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def make_bundle(policy: Policy, compiled: Compiled) -> Bundle:
@@ -28,43 +33,89 @@ def make_bundle(policy: Policy, compiled: Compiled) -> Bundle:
 
 def _bundle(policy: Policy, compiled: Compiled) -> Bundle:
     shared = _Policies(compiled)
-    points: dict[str, PointEntry] = {}
+    points: dict[str, _Carried] = {}
+    identities: dict[tuple[int, tuple[Direction, ...]], str] = {}
+    class_of = compiled.classes.of
     for name, workload in compiled.estate.workloads.items():
         if not workload.managed or not workload.addresses:
             continue
         for point in workload.enforcement:
-            points[point.id] = PointEntry(
-                point=point.id,
-                platform=point.platform,
-                writer=point.writer,
-                stack=point.stack,
-                workload=name,
-                zone=workload.zone,
-                own=_own(workload),
-                policy=shared.identity(workload, point),
-            )
+            key = (class_of[name], point.directions)
+            identity = identities.get(key)
+            if identity is None:
+                identity = identities[key] = shared.add(key[0], effective_modes(workload, point))
+            points[point.id] = (workload, point, identity)
     return Bundle(
         policy_digest=policy.digest,
-        points={name: points[name] for name in sorted(points)},
-        policies=shared.policies,
+        points=View({name: points[name] for name in sorted(points)}, lambda carried: point_entry(*carried)),
+        policies=View(shared.rules_of, shared.pair),
         sets=PeerSets(compiled),
         workloads=workload_entries(policy, compiled.estate),
     )
 
 
-def workload_entries(policy: Policy, estate: Estate) -> dict[str, WorkloadEntry]:
-    """What reports need to speak about workloads in label words."""
+#: A point with its workload and the id of its policy.
+_Carried = tuple[Workload, EnforcementPoint, str]
+
+
+def effective_modes(workload: Workload, point: EnforcementPoint) -> dict[Direction, Mode]:
+    """A point is idle in directions it cannot enforce."""
     return {
-        name: WorkloadEntry(
-            labels=last_known(workload.labels),
-            addresses=tuple((address.family, address.number) for address in workload.addresses),
-            zone=workload.zone,
-            managed=workload.managed,
-            modes=workload.modes,
-            weight=weight_of(policy, workload),
-        )
-        for name, workload in estate.workloads.items()
+        direction: workload.modes.of(direction) if direction in point.directions else "idle" for direction in DIRECTIONS
     }
+
+
+def point_entry(workload: Workload, point: EnforcementPoint, policy: str) -> PointEntry:
+    return PointEntry(
+        point=point.id,
+        platform=point.platform,
+        writer=point.writer,
+        stack=point.stack,
+        workload=workload.name,
+        zone=workload.zone,
+        own=_own(workload),
+        policy=policy,
+    )
+
+
+def workload_entries(policy: Policy, estate: Estate) -> Mapping[str, WorkloadEntry]:
+    """What reports need to speak about workloads in label words."""
+    return View(estate.workloads, lambda workload: workload_entry(policy, workload))
+
+
+def workload_entry(policy: Policy, workload: Workload) -> WorkloadEntry:
+    return WorkloadEntry(
+        labels=last_known(workload.labels),
+        addresses=tuple([(address.family, address.number) for address in workload.addresses]),
+        zone=workload.zone,
+        managed=workload.managed,
+        modes=workload.modes,
+        weight=weight_of(policy, workload),
+        points=tuple([point.id for point in workload.enforcement]) if workload.managed and workload.addresses else (),
+    )
+
+
+class View(Mapping[str, T], Generic[S, T]):
+    """A mapping whose values are made from those of another one when somebody looks.
+
+    A bundle of a large estate has hundreds of thousands of entries, and most of its readers look at few of them.
+    """
+
+    def __init__(self, source: Mapping[str, S], make: Callable[[S], T]) -> None:
+        self._source = source
+        self._make = make
+
+    def __getitem__(self, name: str) -> T:
+        return self._make(self._source[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._source
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source)
+
+    def __len__(self) -> int:
+        return len(self._source)
 
 
 class PeerSets(Mapping[str, PeerSet]):
@@ -90,47 +141,38 @@ def _own(workload: Workload) -> Mapping[Family, Intervals]:
     return {family: normalised(own) if len(own) > 1 else tuple(own) for family, own in numbers.items()}
 
 
+#: The rules of one direction: the mode, and ascending positions among its copies.
+_Rules = tuple[Mode, tuple[int, ...]]
+
+
 class _Policies:
     """Policies by content id. The rules of a class are looked at once, whatever the number of its workloads."""
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled = compiled
-        self.policies: dict[str, tuple[DirectionPolicy, DirectionPolicy]] = {}
+        self.rules_of: dict[str, tuple[_Rules, _Rules]] = {}
         self._digests = {
-            direction: [rule_digest(copy.artifact) for copy in compiled.copies[direction]] for direction in DIRECTIONS
+            direction: [hashlib.sha256(rule_content(copy.artifact)).digest() for copy in compiled.copies[direction]]
+            for direction in DIRECTIONS
         }
-        self._known: dict[tuple[int, Mode, Mode], str] = {}
 
-    def identity(self, workload: Workload, point: EnforcementPoint) -> str:
-        position = self.compiled.classes.of[workload.name]
-        key = (
-            position,
-            workload.modes.ingress if "ingress" in point.directions else "idle",
-            workload.modes.egress if "egress" in point.directions else "idle",
-        )
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._add(position, {"ingress": key[1], "egress": key[2]})
-        return known
-
-    def _add(self, position: int, modes: Mapping[Direction, Mode]) -> str:
+    def add(self, position: int, modes: Mapping[Direction, Mode]) -> str:
+        parts: list[_Rules] = []
         digest = hashlib.sha256()
         for direction in DIRECTIONS:
-            digest.update(modes[direction].encode())
-            if modes[direction] != "idle":
-                for index in self.compiled.of_class[direction][position]:
-                    digest.update(self._digests[direction][index])
+            mode = modes[direction]
+            rules = () if mode == "idle" else tuple(self.compiled.of_class[direction][position])
+            parts.append((mode, rules))
+            digest.update(mode.encode())
+            digest.update(b"".join([self._digests[direction][index] for index in rules]))
         identity = digest.hexdigest()[:32]
-        if identity not in self.policies:
-            parts: list[DirectionPolicy] = []
-            for direction in DIRECTIONS:
-                mode = modes[direction]
-                rules = () if mode == "idle" else self.compiled.of_class[direction][position]
-                copies = self.compiled.copies[direction]
-                parts.append(DirectionPolicy(mode, tuple(copies[index].artifact for index in rules)))
-            self.policies[identity] = (parts[0], parts[1])
+        self.rules_of.setdefault(identity, (parts[0], parts[1]))
         return identity
 
-
-def rule_digest(rule: ArtifactRule) -> bytes:
-    return hashlib.sha256(repr(rule).encode()).digest()
+    def pair(self, rules: tuple[_Rules, _Rules]) -> tuple[DirectionPolicy, DirectionPolicy]:
+        copies = self.compiled.copies
+        ingress, egress = (
+            DirectionPolicy(mode, tuple([copies[direction][index].artifact for index in positions]))
+            for direction, (mode, positions) in zip(DIRECTIONS, rules, strict=True)
+        )
+        return ingress, egress

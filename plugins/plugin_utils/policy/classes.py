@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
-from ..model.addresses import FAMILIES, Family, Prefix
+from ..model.addresses import Family, Prefix
 from ..model.estate import Estate, Modes, Workload
 from ..model.labels import Fact, Truth
 from ..model.selectors import Requirement, Selector
@@ -42,36 +43,26 @@ class WorkloadClass:
 class Classes:
     def __init__(self, estate: Estate, keys: Iterable[str], named: Iterable[str], controllers: Iterable[str]) -> None:
         """`named` workloads and `controllers` (they get an extra failsafe) have classes of their own."""
-        wanted = tuple(sorted(set(keys)))
+        self.wanted = tuple(sorted(set(keys)))
         alone = set(named) | set(controllers)
         grouped: dict[tuple[object, ...], list[Workload]] = {}
-        for workload in estate.workloads.values():
-            labels = workload.labels
-            key = (
-                tuple(labels.get(name) and (labels[name].value, labels[name].expires) for name in wanted),
-                workload.managed,
-                workload.modes,
-                workload.name if workload.name in alone else "",
-            )
-            grouped.setdefault(key, []).append(workload)
+        workloads = estate.workloads.values()
+        for key, workload in zip(class_keys(workloads, self.wanted, alone), workloads, strict=True):
+            members = grouped.get(key)
+            if members is None:
+                grouped[key] = [workload]
+            else:
+                members.append(workload)
         self.items: list[WorkloadClass] = []
         self.of: dict[str, int] = {}
         for index, members in enumerate(grouped.values()):
-            first = members[0]
-            self.items.append(
-                WorkloadClass(
-                    labels={name: first.labels[name] for name in wanted if name in first.labels},
-                    managed=first.managed,
-                    modes=first.modes,
-                    members=tuple(member.name for member in members),
-                    workload=first.name if first.name in alone else "",
-                )
-            )
-            for member in members:
-                self.of[member.name] = index
+            names = tuple([member.name for member in members])
+            self.items.append(class_of(members[0], self.wanted, names, names[0] in alone))
+            self.of.update(dict.fromkeys(names, index))
         self.everything = (1 << len(self.items)) - 1
         self._index()
-        self._addresses = {family: self._by_address(estate, family) for family in FAMILIES}
+        self._estate = estate
+        self._addresses: dict[Family, tuple[list[int], list[tuple[str, int]]]] = {}
         self._known: dict[Selector, int] = {}
         self._resolved: dict[tuple[Selector, bool], tuple[tuple[Window, int], ...]] = {}
 
@@ -93,15 +84,18 @@ class Classes:
                 bits |= part
             self._present[key] = bits
 
-    def _by_address(self, estate: Estate, family: Family) -> tuple[list[int], list[tuple[str, int]]]:
+    def _by_address(self, family: Family) -> tuple[list[int], list[tuple[str, int]]]:
         """Ascending address numbers, and beside each its zone and class."""
-        entries = sorted(
-            (address.number, address.zone, self.of[workload.name])
-            for workload in estate.workloads.values()
-            for address in workload.addresses
-            if address.family == family
-        )
-        return [number for number, _zone, _class in entries], [(zone, position) for _number, zone, position in entries]
+        if family not in self._addresses:
+            owners = [
+                (address.number, (address.zone, self.of[workload.name]))
+                for workload in self._estate.workloads.values()
+                for address in workload.addresses
+                if address.family == family
+            ]
+            owners.sort(key=itemgetter(0))
+            self._addresses[family] = [number for number, _owner in owners], [owner for _number, owner in owners]
+        return self._addresses[family]
 
     def last_known(self, selector: Selector) -> int:
         """Classes that match on last known values, as the match of scopes, modes and members does."""
@@ -134,6 +128,11 @@ class Classes:
         return self._resolved[selector, unknown_counts]
 
     def _windows(self, selector: Selector, unknown_counts: bool) -> Iterator[tuple[Window, int]]:
+        if not self._expiring:
+            known = self.last_known(selector)
+            if known:
+                yield ALWAYS, known
+            return
         expiring = {index for key in selector.keys for index in self._expiring.get(key, ())}
         always = self.last_known(selector)
         timed: dict[Window, int] = {}
@@ -150,7 +149,7 @@ class Classes:
         """Classes with a member that has an address in one of the prefixes; no zone means the member's own."""
         found: set[int] = set()
         for prefix in prefixes:
-            numbers, owners = self._addresses[prefix.family]
+            numbers, owners = self._by_address(prefix.family)
             for index in range(bisect_left(numbers, prefix.low), bisect_right(numbers, prefix.high)):
                 zone, position = owners[index]
                 if prefix.zone is None or prefix.zone == zone:
@@ -160,6 +159,35 @@ class Classes:
     def names(self, bits: int) -> Iterator[str]:
         for index in positions_of(bits):
             yield from self.items[index].members
+
+
+def class_keys(
+    workloads: Collection[Workload], wanted: Sequence[str], alone: Container[str]
+) -> Iterator[tuple[object, ...]]:
+    """For every workload what its class is known by: workloads with equal keys are in one class."""
+    columns: list[Iterable[object]] = [
+        [
+            None if fact is None else fact.value if fact.expires is None else (fact.value, fact.expires)
+            for fact in [workload.labels.get(name) for workload in workloads]
+        ]
+        for name in wanted
+    ]
+    columns.append([workload.managed for workload in workloads])
+    columns.append([workload.modes.ingress for workload in workloads])
+    columns.append([workload.modes.egress for workload in workloads])
+    columns.append([workload.name if workload.name in alone else "" for workload in workloads])
+    return zip(*columns, strict=True)
+
+
+def class_of(first: Workload, wanted: Iterable[str], names: tuple[str, ...], alone: bool) -> WorkloadClass:
+    """The class of workloads with one key, of which `first` is any."""
+    return WorkloadClass(
+        labels={name: first.labels[name] for name in wanted if name in first.labels},
+        managed=first.managed,
+        modes=first.modes,
+        members=names,
+        workload=first.name if alone else "",
+    )
 
 
 def match_windows(selector: Selector, labels: Mapping[str, Fact], unknown_counts: bool) -> list[Window]:
@@ -181,6 +209,8 @@ def match_windows(selector: Selector, labels: Mapping[str, Fact], unknown_counts
 
 
 def overlap(left: Window, right: Window) -> Window | None:
+    if left == ALWAYS or right == ALWAYS:
+        return right if left == ALWAYS else left
     starts = [moment for moment in (left[0], right[0]) if moment is not None]
     ends = [moment for moment in (left[1], right[1]) if moment is not None]
     start, end = max(starts, default=None), min(ends, default=None)

@@ -10,10 +10,13 @@ the classes it binds; workloads with equal lists of copies share one policy.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
+from typing import Literal, TypeVar
 
 from ..model import services as line
 from ..model.addresses import FAMILIES, Prefix
@@ -25,14 +28,20 @@ from ..model.estate import DIRECTIONS, Direction, Estate, ServiceAddress
 from ..model.intervals import Intervals, intersection, normalised
 from ..model.policy import Policy
 from .classes import ALWAYS, Classes, Window, overlap, positions_of, to_bits
+from .membership import Membership
 from .resolve import Element, ResolvedRule, resolve
 
+T = TypeVar("T")
 Stage = Literal["active", "staged"]
 #: Stages of rulesets that count in each of the two answers (DESIGN §3.5).
 COUNTING: Mapping[Stage, tuple[str, ...]] = {
     "active": ("active", "retiring"),
     "staged": ("active", "retiring", "staged"),
 }
+
+#: What no policy can close, beside management (DESIGN §3.6).
+SIGNALS = ("icmp/3.4", "proto/2", "icmpv6/2", "icmpv6/130-137", "icmpv6/143")
+DHCP: Mapping[Direction, tuple[str, ...]] = {"ingress": ("udp/68", "udp/546"), "egress": ("udp/67", "udp/547")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,10 @@ class Compiled:
         self.findings = findings
         self._sets: dict[str, PeerSet] = {}
 
+    @cached_property
+    def _membership(self) -> Membership:
+        return Membership(self.estate, self.classes)
+
     def peer_set(self, name: str) -> PeerSet:
         """The set with its addresses, worked out on first use."""
         if name not in self._sets:
@@ -104,13 +117,8 @@ class Compiled:
                 }
                 self._sets[name] = PeerSet(name, "static", source.meaning, addresses)
             else:
-                numbers: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
-                for workload in self.classes.names(source.bits):
-                    for address in self.estate.workloads[workload].addresses:
-                        numbers[address.family].append((address.number, address.number))
-                self._sets[name] = PeerSet(
-                    name, "members", source.meaning, {family: normalised(numbers[family]) for family in FAMILIES}
-                )
+                addresses = dict(self._membership.addresses(source.bits))
+                self._sets[name] = PeerSet(name, "members", source.meaning, addresses)
         return self._sets[name]
 
 
@@ -123,34 +131,62 @@ def compile_policy(policy: Policy, estate: Estate, stage: Stage = "active") -> C
 def _compile(policy: Policy, estate: Estate, stage: Stage) -> Compiled:
     rules, findings = resolve(policy, estate.workloads)
     counting = [item for item in rules if item.stage in COUNTING[stage]]
-    control = {(address.family, address.number) for address in estate.controllers}
-    controllers = {
-        workload.name
-        for workload in estate.workloads.values()
-        if workload.managed and any((address.family, address.number) in control for address in workload.addresses)
-    }
-    keys = {key for item in counting for key in item.match.keys}
-    keys |= {
-        key for item in counting for element in (*item.consumers, *item.providers) for key in element.selector.keys
-    }
-    keys |= {key for service in estate.service_addresses for key in service.members.keys}
-    named = {
-        element.name
-        for item in counting
-        for element in (*item.consumers, *item.providers)
-        if element.kind == "workload"
-    }
-    classes = Classes(estate, keys, named, controllers)
-    builder = _Builder(estate, classes)
+    controllers = controlling(estate)
+    classes = Classes(estate, policy_keys(counting, estate.service_addresses), named_workloads(counting), controllers)
+    builder = Builder(estate, classes)
     for item in counting:
         builder.add(item)
-    for copy, direction, bits in _failsafe(estate, classes, controllers, builder):
+    for copy, direction, bits in failsafe(estate, classes, controllers, builder):
         builder.bind(copy, direction, bits)
     copies: dict[Direction, tuple[Copy, ...]] = {}
     of_class: dict[Direction, Sequence[Sequence[int]]] = {}
     for direction in DIRECTIONS:
         copies[direction], of_class[direction] = builder.finish(direction)
     return Compiled(estate, classes, copies, of_class, builder.sources, tuple(builder.by_name), findings)
+
+
+def controlling(estate: Estate) -> set[str]:
+    """The managed workloads that have an address of a controller."""
+    control = {(address.family, address.number) for address in estate.controllers}
+    return {
+        workload.name
+        for workload in estate.workloads.values()
+        if workload.managed
+        for address in workload.addresses
+        if (address.family, address.number) in control
+    }
+
+
+def policy_keys(rules: Iterable[ResolvedRule], service_addresses: Iterable[ServiceAddress]) -> set[str]:
+    """The label keys that tell classes apart: those some selector mentions."""
+    keys = {requirement.key for service in service_addresses for requirement in service.members.requirements}
+    matches = {id(item.match): item.match for item in rules}
+    keys.update(requirement.key for match in matches.values() for requirement in match.requirements)
+    keys.update(
+        requirement.key
+        for item in rules
+        for side in (item.consumers, item.providers)
+        for element in side
+        for requirement in element.selector.requirements
+    )
+    return keys
+
+
+def named_workloads(rules: Iterable[ResolvedRule]) -> set[str]:
+    return {
+        element.name
+        for item in rules
+        for side in (item.consumers, item.providers)
+        for element in side
+        if element.kind == "workload"
+    }
+
+
+#: What an element means: (interval, peer set id, classes), most often just one.
+_Meaning = tuple[tuple[Window, str, int], ...]
+_Part = tuple[Element, _Meaning]
+#: (interval, classes, own sets, own prefixes): whom one side of a rule binds.
+_Side = tuple[Window, int, tuple[str, ...] | None, tuple[Prefix, ...] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +199,16 @@ class _Peers:
     prefixes: tuple[Prefix, ...]
 
 
-class _Builder:
+class Builder:
+    """Makes the copies of rules, one rule after the other."""
+
     def __init__(self, estate: Estate, classes: Classes) -> None:
         self.estate = estate
         self.classes = classes
         self.sources: dict[str, SetSource] = {}
         self.bound: dict[Direction, list[tuple[Copy, int]]] = {"ingress": [], "egress": []}
         self.by_name: list[NamedPeer] = []
-        self._elements: dict[tuple[Element, bool], tuple[tuple[Window, str, int], ...]] = {}
+        self.elements: dict[tuple[Element, bool], _Meaning] = {}
         self._members = {item.name: classes.last_known(item.members) for item in estate.service_addresses}
 
     def bind(self, copy: Copy, direction: Direction, bits: int) -> None:
@@ -178,26 +216,28 @@ class _Builder:
 
     def add(self, item: ResolvedRule) -> None:
         deny = item.rule.action == "deny"
-        limit: Window = (None, item.rule.expires)
+        limit: Window = ALWAYS if item.rule.expires is None else (None, item.rule.expires)
+        consumers = [self._part(element, deny) for element in item.consumers]
+        providers = [self._part(element, deny) for element in item.providers]
         for direction in DIRECTIONS:
-            own, far = (item.providers, item.consumers) if direction == "ingress" else (item.consumers, item.providers)
-            sides = list(self._binding(item, own, deny))
+            own, far = (providers, consumers) if direction == "ingress" else (consumers, providers)
+            sides = self._binding(item, own)
             if not sides:
                 continue
-            names = tuple(sorted(element.name for element in far if element.kind == "fqdn"))
+            names = tuple(sorted(element.name for element, _parts in far if element.kind == "fqdn"))
             if names:
                 for window, bits, _sets, _prefixes in sides:
                     common = _common(window, limit)
                     if common is not None:
                         self.by_name.append(NamedPeer(item, names, bits, common))
-            for peers in self._peers(far, deny):
+            for peers in self._peers(far):
                 for window, bits, own_sets, own_prefixes in sides:
                     common = _common(window, peers.window, limit)
                     if common is not None:
                         copy = self._copy(item, common, item.rule.services, peers, own_sets, own_prefixes)
                         self.bind(copy, direction, bits)
             if direction == "egress" and self.estate.service_addresses:
-                self._through_service_addresses(item, sides, far, deny, limit)
+                self._through_service_addresses(item, sides, far, limit)
 
     @staticmethod
     def _copy(
@@ -230,14 +270,18 @@ class _Builder:
             item,
         )
 
-    def _classes_of(self, element: Element, deny: bool) -> tuple[tuple[Window, str, int], ...]:
-        """(interval, peer set id, classes) of an element that means workloads."""
+    def _part(self, element: Element, deny: bool) -> _Part:
+        """An element with what it means: nothing where it does not mean workloads."""
+        if element.kind in ("addresses", "any", "fqdn"):
+            return element, ()
         key = (element, deny)
-        if key not in self._elements:
-            self._elements[key] = tuple(self._resolve_element(element, deny))
-        return self._elements[key]
+        known = self.elements.get(key)
+        if known is None:
+            known = self.elements[key] = tuple(self.resolve_element(element, deny))
+        return element, known
 
-    def _resolve_element(self, element: Element, deny: bool) -> Iterator[tuple[Window, str, int]]:
+    def resolve_element(self, element: Element, deny: bool) -> Iterator[tuple[Window, str, int]]:
+        """(interval, peer set id, classes) of an element that means workloads."""
         if element.kind in ("labels", "users"):
             windows = self.classes.matching(element.selector, deny)
         elif element.kind == "scope":
@@ -257,52 +301,60 @@ class _Builder:
             self.sources[name] = SetSource(meaning, bits)
             yield window, name, bits
 
-    def _binding(
-        self, item: ResolvedRule, own: Iterable[Element], deny: bool
-    ) -> Iterator[tuple[Window, int, tuple[str, ...] | None, tuple[Prefix, ...] | None]]:
+    def _binding(self, item: ResolvedRule, own: Sequence[_Part]) -> list[_Side]:
         """Which classes the rule binds on this side, when, and for which local addresses (DESIGN §3.4, §3.9)."""
+        if len(own) == 1 and len(own[0][1]) == 1:
+            window, _name, bits = own[0][1][0]
+            return [(window, bits, None, None)]
         by_window: dict[Window, int] = {}
         prefixes: list[Prefix] = []
         anything = False
-        for element in own:
+        for element, meaning in own:
             if element.kind == "any":
                 anything = True
             elif element.kind == "addresses":
                 prefixes.extend(element.prefixes)
             else:
-                for window, _name, bits in self._classes_of(element, deny):
+                for window, _name, bits in meaning:
                     by_window[window] = _joined(by_window.get(window, 0), bits)
-        inside = self.classes.everything if item.binds_everyone else self.classes.last_known(item.match)
+        inside = 0
+        if anything or prefixes:
+            inside = self.classes.everything if item.binds_everyone else self.classes.last_known(item.match)
         if anything:
             by_window[ALWAYS] = _joined(by_window.get(ALWAYS, 0), inside)
-        for window, bits in by_window.items():
-            yield window, bits, None, None
+        sides: list[_Side] = [(window, bits, None, None) for window, bits in by_window.items()]
         if prefixes:
             own_prefixes = tuple(sorted(set(prefixes), key=str))
             rest = inside & ~by_window.get(ALWAYS, 0) & self.classes.holding(own_prefixes)
             if rest:
-                yield ALWAYS, rest, (self.static(own_prefixes),), own_prefixes
+                sides.append((ALWAYS, rest, (self.static(own_prefixes),), own_prefixes))
+        return sides
 
-    def _peers(self, far: Iterable[Element], deny: bool) -> Iterator[_Peers]:
+    def _peers(self, far: Sequence[_Part]) -> list[_Peers]:
+        if len(far) == 1 and len(far[0][1]) == 1:
+            window, name, known = far[0][1][0]
+            return [_Peers(window, (name,), known, ())]
         by_window: dict[Window, tuple[list[str], int]] = {}
         prefixes: list[Prefix] = []
         statics: list[str] = []
-        for element in far:
+        for element, meaning in far:
             if element.kind == "any":
-                yield _Peers(ALWAYS, None, 0, ())
-                return
+                return [_Peers(ALWAYS, None, 0, ())]
             if element.kind == "addresses":
                 prefixes.extend(element.prefixes)
                 statics.append(self.static(element.prefixes, element.name))
             else:
-                for window, name, bits in self._classes_of(element, deny):
+                for window, name, bits in meaning:
                     names, known = by_window.get(window, ([], 0))
                     by_window[window] = ([*names, name], _joined(known, bits))
+        peers: list[_Peers] = []
         if statics:
             names, known = by_window.pop(ALWAYS, ([], 0))
-            yield _Peers(ALWAYS, tuple(sorted({*names, *statics})), known, tuple(prefixes))
-        for window, (names, known) in by_window.items():
-            yield _Peers(window, tuple(sorted(set(names))), known, ())
+            peers.append(_Peers(ALWAYS, tuple(sorted({*names, *statics})), known, tuple(prefixes)))
+        peers.extend(
+            _Peers(window, tuple(sorted(set(names))), known, ()) for window, (names, known) in by_window.items()
+        )
+        return peers
 
     def static(self, prefixes: Iterable[Prefix], name: str = "") -> str:
         ordered = tuple(sorted(set(prefixes), key=str))
@@ -315,13 +367,12 @@ class _Builder:
     def _through_service_addresses(
         self,
         item: ResolvedRule,
-        sides: Sequence[tuple[Window, int, tuple[str, ...] | None, tuple[Prefix, ...] | None]],
-        far: Iterable[Element],
-        deny: bool,
+        sides: Sequence[_Side],
+        far: Sequence[_Part],
         limit: Window,
     ) -> None:
         """A rule to the members also decides the consumer's egress to the service address (DESIGN §3.12)."""
-        reached = [part for element in far if not element.by_address for part in self._classes_of(element, deny)]
+        reached = [part for _element, meaning in far for part in meaning]
         for service in self.estate.service_addresses:
             services = listening(service, item.rule.services)
             if not services:
@@ -336,15 +387,26 @@ class _Builder:
 
     def finish(self, direction: Direction) -> tuple[tuple[Copy, ...], Sequence[Sequence[int]]]:
         """Copies in blame order, and per class the ascending positions of those that bind it."""
-        ordered = sorted(self.bound[direction], key=lambda pair: (pair[0].artifact.order, str(pair[0].artifact)))
+        bound = in_blame_order(self.bound[direction], lambda pair: pair[0].artifact)
         of_class: list[array[int]] = [array("I") for _ in self.classes.items]
         positions: dict[int, tuple[int, ...]] = {}
-        for index, (_copy, bits) in enumerate(ordered):
-            if bits not in positions:
-                positions[bits] = tuple(positions_of(bits))
-            for position in positions[bits]:
+        for index, (_copy, bits) in enumerate(bound):
+            known = positions.get(bits)
+            if known is None:
+                known = positions[bits] = tuple(positions_of(bits))
+            for position in known:
                 of_class[position].append(index)
-        return tuple(copy for copy, _bits in ordered), of_class
+        return tuple([copy for copy, _bits in bound]), of_class
+
+
+def in_blame_order(items: Iterable[T], rule_of: Callable[[T], ArtifactRule]) -> list[T]:
+    """By the order of rules; among copies of one rule by their text, which is written only for them."""
+    ordered = sorted([(rule_of(item).order, item) for item in items], key=itemgetter(0))
+    result: list[T] = []
+    for _order, alike in groupby(ordered, key=itemgetter(0)):
+        group = [item for _order, item in alike]
+        result.extend(group if len(group) == 1 else sorted(group, key=lambda item: str(rule_of(item))))
+    return result
 
 
 def listening(service: ServiceAddress, member_services: Intervals) -> Intervals:
@@ -361,7 +423,7 @@ def _common(*windows: Window) -> Window | None:
 
 def _joined(known: int, bits: int) -> int:
     """The union, as the very same object where it is the only part: big estates have big bitsets."""
-    return known | bits if known else bits
+    return known | bits if known and known != bits else bits
 
 
 def _show_window(window: Window) -> str:
@@ -369,8 +431,8 @@ def _show_window(window: Window) -> str:
     return f"[{start.isoformat() if start else ''}..{end.isoformat() if end else ''})"
 
 
-def _failsafe(
-    estate: Estate, classes: Classes, controllers: set[str], builder: _Builder
+def failsafe(
+    estate: Estate, classes: Classes, controllers: set[str], builder: Builder
 ) -> Iterator[tuple[Copy, Direction, int]]:
     """Control-path traffic that no policy can close (DESIGN §3.6)."""
     managed = to_bits([index for index, item in enumerate(classes.items) if item.managed])
@@ -387,10 +449,9 @@ def _failsafe(
     if sources and estate.management_ports:
         yield copy("management", estate.management_ports, sources), "ingress", managed
         yield copy("management", estate.management_ports), "egress", control
-    signals = line.parse_all(["icmp/3.4", "proto/2", "icmpv6/2", "icmpv6/130-137", "icmpv6/143"])
-    for direction, dhcp in (("ingress", ["udp/68", "udp/546"]), ("egress", ["udp/67", "udp/547"])):
-        yield copy("signals", signals), direction, managed  # type: ignore[misc]
-        yield copy("dhcp", line.parse_all(dhcp)), direction, managed  # type: ignore[misc]
+    for direction in DIRECTIONS:
+        yield copy("signals", line.parse_all(SIGNALS)), direction, managed
+        yield copy("dhcp", line.parse_all(DHCP[direction])), direction, managed
 
 
-__all__ = ["COUNTING", "Compiled", "Copy", "SetSource", "Stage", "compile_policy", "listening"]
+__all__ = ["COUNTING", "DHCP", "SIGNALS", "Compiled", "Copy", "SetSource", "Stage", "compile_policy", "listening"]

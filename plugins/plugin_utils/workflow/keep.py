@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..orchestration.bundles import guard_shrink, save_bundle
+from ..orchestration.bundles import guard_shrink, put_bundle
 from ..orchestration.planstore import provisioned
 from ..orchestration.store import Store
 from ..policy.compile import Stage
@@ -50,8 +50,10 @@ def keep(
     before = provisioned(opened)
     if before is not None:
         guard_shrink(before, bundle, inputs.policy.settings.max_shrink, allowed_shrink)
-    path = opened.path / "bundles" / bundle.digest
-    new = not path.exists()
-    if new and write:
-        save_bundle(opened, bundle)
-    return KeptBundle(bundle.digest, bundle.policy_digest, len(bundle.points), len(bundle.workloads), path, new)
+    if write:
+        digest, new = put_bundle(opened, bundle)
+    else:
+        digest = bundle.digest
+        new = not (opened.path / "bundles" / digest).exists()
+    path = opened.path / "bundles" / digest
+    return KeptBundle(digest, bundle.policy_digest, len(bundle.points), len(bundle.workloads), path, new)

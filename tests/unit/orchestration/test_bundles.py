@@ -26,6 +26,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.ob
     load_observations,
     save_observations,
 )
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.pack import Pack
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.store import Store
 from tests.unit.orchestration.builders import AT, bundle, host
 
@@ -75,15 +76,45 @@ def test_the_digest_covers_everything(part):
 
 
 def test_a_slice_does_not_read_the_policies_of_others(store, monkeypatch):
-    digest = save_bundle(store, bundle(SHOP, RULES))
-    asked = []
-    real = bundles._Packed.section
-    monkeypatch.setattr(bundles._Packed, "section", lambda self, name: (asked.append(name), real(self, name))[1])
+    shop = bundle(SHOP, RULES)
+    digest = save_bundle(store, shop)
+    read = []
+    real = Pack.read
+    monkeypatch.setattr(Pack, "read", lambda self, piece: (read.append(piece), real(self, piece))[1])
 
     load_artifact(store, digest, "db-1")
 
-    assert "workloads" not in asked
-    assert len([name for name in asked if name.startswith("policy/")]) == 1
+    contents = {piece.digest: piece.content for piece in shop.pieces()}
+    assert read[0] == digest
+    assert len(read) < len(contents)
+    assert not any(b'"web-1"' in contents[piece] for piece in read)
+
+
+def test_whatever_is_read_leads_back_to_the_digest_of_the_bundle(store):
+    """A piece that is whole in itself but belongs to another bundle is not taken for ours."""
+    shop, other = bundle(SHOP, RULES), bundle(SHOP, ["web-to-db: allow role=web -> role=db : tcp/9999"])
+    digest = save_bundle(store, shop)
+    path = store.path / "bundles" / digest
+    foreign = store.path / "bundles" / save_bundle(store, other)
+    path.write_bytes(foreign.read_bytes())
+
+    with pytest.raises(StoreError) as caught:
+        load_artifact(store, digest, "db-1")
+    assert caught.value.code == "E-STORE-DAMAGED"
+
+
+def test_a_failed_save_leaves_nothing_behind(store, monkeypatch):
+    shop = bundle(SHOP, RULES)
+
+    def failing(file, pieces):
+        file.write(next(iter(pieces)).content)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bundles, "write_pack", failing)
+    with pytest.raises(StoreError) as caught:
+        save_bundle(store, shop)
+    assert caught.value.code == "E-STORE-WRITE"
+    assert not list((store.path / "bundles").iterdir())
 
 
 def test_any_changed_byte_of_a_bundle_is_found_before_use(store):
@@ -102,11 +133,13 @@ def test_any_changed_byte_of_a_bundle_is_found_before_use(store):
     assert caught.value.code == "E-STORE-DAMAGED"
 
 
-def test_a_bundle_of_a_newer_format_is_refused(store, monkeypatch):
+@pytest.mark.parametrize(("written", "said"), [(1, "this version reads format 2"), (3, "knows up to 2")])
+def test_a_bundle_of_another_format_is_refused(store, written, said):
     digest = save_bundle(store, bundle(SHOP, RULES))
-    monkeypatch.setattr(bundles, "MANIFEST_FORMAT", 0)
+    path = store.path / "bundles" / digest
+    path.write_bytes(path.read_bytes().replace(b"microseg bundle 2", b"microseg bundle %d" % written, 1))
 
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(StoreError, match=said) as caught:
         load_bundle(store, digest)
     assert caught.value.code == "E-STORE-FORMAT"
 
