@@ -13,6 +13,8 @@ import ipaddress
 import re
 from zoneinfo import ZoneInfo
 
+from . import brute_schedule
+
 TIERS = ("emergency", "admin", "infrastructure", "environment", "application", "baseline")
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": 1, "icmpv6": 58}
 YES, UNKNOWN, NO = "yes", "unknown", "no"
@@ -126,9 +128,12 @@ def selector_answer(wanted, labels, at):
 
 
 class BruteForce:
-    """`documents`: policy documents as plain data. `workloads`: name -> {labels, addresses, zone?, managed?}."""
+    """`documents`: policy documents as plain data. `workloads`: name -> {labels, addresses, zone?, managed?}.
 
-    def __init__(self, documents, workloads):
+    `facts`: as in a file of facts: {labels, groups, sessions}, every one with its own end.
+    """
+
+    def __init__(self, documents, workloads, facts=None):
         self.settings, self.services, self.lists = {}, {}, {}
         self.scopes, self.modes, self.service_addresses = [], [], []
         everyone = dict(workloads)
@@ -154,6 +159,12 @@ class BruteForce:
                 "addresses": [(zone, ipaddress.ip_address(text)) for text in item.get("addresses", [])],
                 "labels": {key: self._fact(value) for key, value in item.get("labels", {}).items()},
             }
+        self.facts = facts or {}
+        self.known_until = self._known_until()
+        for name, labels in self.facts.get("labels", {}).items():
+            for key, value in labels.items():
+                fact = self._fact(value)
+                self.workloads[name]["labels"][key] = {**fact, "expires": fact["expires"] or self.known_until}
         for workload in self.workloads.values():
             workload["modes"] = self._modes(workload)
         self.controllers = [ipaddress.ip_address(text) for text in self.settings.get("controllers", [])]
@@ -164,6 +175,14 @@ class BruteForce:
             expires = value.get("expires")
             return {"value": str(value["value"]), "expires": expires and moment_of(expires, self.timezone)}
         return {"value": str(value), "expires": None}
+
+    def _known_until(self):
+        """The end of facts that have none of their own."""
+        if "ttl" not in self.facts:
+            return None
+        told = brute_schedule.read("DTSTART:20000101T000000Z", self.facts["ttl"], "UTC")
+        observed = moment_of(self.facts["observed"], self.timezone)
+        return observed + dt.timedelta(days=told["days"], seconds=told["seconds"])
 
     def _modes(self, workload):
         modes = {"ingress": "idle", "egress": "idle"}
@@ -227,7 +246,24 @@ class BruteForce:
             return NO
         if workload is None:
             return NO
+        if isinstance(peer, dict) and "users" in peer:
+            answers = [self.logged_in(group, workload, at) for group in peer["users"]]
+            return YES if YES in answers else UNKNOWN if UNKNOWN in answers else NO
         return selector_answer(self.inherited(peer, scope), workload["labels"], at)
+
+    def logged_in(self, group, workload, at):
+        """Has a member of the group a session here? One that has ended is unknown, none at all is no (3.16)."""
+        answer = NO
+        for session in self.facts.get("sessions", []):
+            here = session.get("workload") == workload["name"] or any(
+                str(address) == session.get("address") for _zone, address in workload["addresses"]
+            )
+            if here and session["user"] in self.facts.get("groups", {}).get(group, []):
+                until = moment_of(session["until"], self.timezone) if "until" in session else self.known_until
+                if at < min(until, self.known_until):  # the membership is not known any longer either
+                    return YES
+                answer = UNKNOWN
+        return answer
 
     @staticmethod
     def by_address(peer):
@@ -238,6 +274,8 @@ class BruteForce:
     def looks(self, rule, scope, direction, own, own_address, peer, peer_address, point, at):
         """Does this side look at the rule for this packet (3.4, 3.8, 3.9), in the three-valued sense of its action?"""
         if "expires" in rule and at >= moment_of(rule["expires"], self.timezone):
+            return False
+        if "when" in rule and not brute_schedule.open_at(rule["when"], self.timezone, at):
             return False
         action = rule.get("action", "allow")
         enough = (YES, UNKNOWN) if action == "deny" else (YES,)

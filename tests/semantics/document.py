@@ -132,6 +132,8 @@ def _case(case: Mapping[str, Any]) -> Iterator[str]:
         yield _workload(name, workload)
     if "modes" in case:
         yield f"modes: {', '.join(f'{name} {_mode(mode)}' for name, mode in case['modes'].items())}"
+    for kind, value in case.get("facts", {}).items():
+        yield f"facts: {kind} {_flow(value) if isinstance(value, dict | list) else value}"
     for written in case["policy"]:
         yield from _document(written)
     for question in case["ask"]:
@@ -154,6 +156,8 @@ def _document(written: Mapping[str, Any]) -> Iterator[str]:
             where = ", ".join([scope["scope"], *said])
             for rule in written[word]:
                 extra = "".join(f", {key} {_scalar(rule[key])}" for key in ("expires", "allow_empty") if key in rule)
+                if "when" in rule:
+                    extra += f", in {rule['when']['schedule']} for {rule['when']['duration']}"
                 yield f"[{where}] {rule['id']}: {_rule(rule)}{extra}"
             return
     for kind, value in written.items():

@@ -20,6 +20,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate imp
 )
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.labels import Fact
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.documents import loads
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.facts_file import loads_facts
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import Inputs, join
 
 CASES = Path(__file__).with_name("cases.yml")
@@ -56,13 +57,14 @@ class Case:
     tests: list[tuple[dict[str, str], str]] = field(default_factory=list)
     guardrails: dict[str, str] = field(default_factory=dict)
     staged_guardrails: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] | None = None
 
     def inputs(self, at: dt.datetime = NOW) -> Inputs:
-        return inputs_of(self.documents, self.hosts, at)
+        return inputs_of(self.documents, self.hosts, at, self.facts)
 
-    def reference(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def reference(self) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]:
         """What the brute-force evaluator reads."""
-        return self.documents, self.hosts
+        return self.documents, self.hosts, self.facts
 
 
 def load_cases() -> list[Case]:
@@ -120,6 +122,7 @@ def _case(common: dict[str, Any], item: dict[str, Any]) -> Case:
         tests=tests,
         guardrails=item.get("guardrails", {}),
         staged_guardrails=item.get("staged_guardrails", item.get("guardrails", {})),
+        facts={"format": 1, "source": "tests", **item["facts"]} if "facts" in item else None,
     )
 
 
@@ -130,11 +133,19 @@ def _question(entry: list[Any]) -> Question:
     return Question(consumer, provider, service, answer, options[0] if options else {})
 
 
-def inputs_of(documents: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], at: dt.datetime = NOW) -> Inputs:
-    """Through the real parser: the documents are written as YAML first."""
+def inputs_of(
+    documents: list[dict[str, Any]],
+    hosts: dict[str, dict[str, Any]],
+    at: dt.datetime = NOW,
+    facts: dict[str, Any] | None = None,
+) -> Inputs:
+    """Through the real parsers: documents and facts are written as YAML first."""
     text = yaml.safe_dump_all(documents, sort_keys=False)
     policy, findings = loads({"case.yml": text})
-    return join(policy, findings, [inventory_host(name, value) for name, value in hosts.items()], at)
+    files = [("facts.yml", yaml.safe_dump(facts, sort_keys=False))] if facts else []
+    known, remarks = loads_facts(files, policy, at)
+    here = [inventory_host(name, value) for name, value in hosts.items()]
+    return join(policy, (*findings, *remarks), here, at, known)
 
 
 def inventory_host(name: str, value: dict[str, Any]) -> InventoryHost:

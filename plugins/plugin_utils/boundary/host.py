@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from ..model.errors import EstateError
 from ..model.estate import DIRECTIONS, Direction, EnforcementPoint, InventoryHost
+from ..model.facts import SESSION_PREFIX
 from ..model.labels import Fact
 from .host_addresses import zone_and_addresses
 from .variables import Variables
@@ -79,6 +80,10 @@ def _labels(variables: Variables, zone: ZoneInfo) -> dict[str, Fact]:
         return {}
     if not isinstance(written, dict):
         raise _bad(variables, "microseg_labels", "is not a mapping", "Write {app: shop, role: web}.")
+    sessions = [key for key in written if str(key).startswith(SESSION_PREFIX)]
+    if sessions:
+        hint = "Sessions of users come in a file of facts."
+        raise _bad(variables, "microseg_labels", f"has the key {sessions[0]}, which is no label", hint)
     return {key: _fact(variables, key, value, zone) for key, value in written.items()}
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from .addresses import Address, Family
 from .errors import NOWHERE, Place
+from .facts import Session
 from .intervals import Intervals
 from .labels import Fact
 from .selectors import Selector
@@ -115,12 +116,17 @@ class ServiceAddress:
 
 @dataclass(frozen=True)
 class Estate:
-    """Workloads by name, in name order."""
+    """Workloads by name, in name order. `sessions`: workload -> sessions of users on it.
+
+    `user_groups`: group -> user -> until when the membership is known.
+    """
 
     workloads: Mapping[str, Workload]
     service_addresses: tuple[ServiceAddress, ...] = ()
     controllers: tuple[Address, ...] = ()
     management_ports: Intervals = ()
+    sessions: Mapping[str, tuple[Session, ...]] = field(default_factory=dict)
+    user_groups: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
 
     @cached_property
     def by_address(self) -> Mapping[Address, tuple[Workload, ...]]:
@@ -129,6 +135,10 @@ class Estate:
             for address in workload.addresses:
                 index.setdefault(address, []).append(workload)
         return {address: tuple(holders) for address, holders in index.items()}
+
+    def groups_of(self, user: str, at: datetime) -> frozenset[str]:
+        """The groups of which the user is known to be a member."""
+        return frozenset(group for group, users in self.user_groups.items() if user in users and at < users[user])
 
     def holders(self, address: Address) -> tuple[Workload, ...]:
         """The workloads that have this address; more than one only where all say `shared`."""

@@ -9,10 +9,11 @@ one under a key that no label can have, so that matching, expiry and classes tre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from .errors import NOWHERE, Place
 from .labels import Fact
 
 #: A label key never begins with this: see `session_key`.
@@ -21,22 +22,37 @@ SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedLabel:
+    fact: Fact
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """One user is logged in on one workload, counted strictly before `expires` (aware)."""
+    """One user is logged in, counted strictly before `expires` (aware), on the workload, or on those with the address.
+
+    `zone` is that of the address.
+    """
 
     user: str
-    workload: str
-    groups: tuple[str, ...]
     expires: datetime
+    workload: str = ""
+    address: str = ""
+    zone: str = ""
     source: str = ""
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`labels`: workload -> key -> fact."""
+    """`labels`: workload -> key -> label. `groups`: group -> user -> until when the membership is known."""
 
-    labels: Mapping[str, Mapping[str, Fact]] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, ObservedLabel]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     sessions: tuple[Session, ...] = ()
+
+
+NO_FACTS = Facts()
 
 
 def session_key(group: str) -> str:
@@ -48,17 +64,21 @@ def session_key(group: str) -> str:
     return SESSION_PREFIX + group
 
 
-def session_facts(sessions: tuple[Session, ...]) -> dict[str, dict[str, Fact]]:
-    """Workload -> session key -> fact; of several sessions the one that lasts longest counts."""
-    found: dict[str, dict[str, Fact]] = {}
+def session_facts(sessions: Iterable[Session], groups: Mapping[str, Mapping[str, datetime]]) -> dict[str, Fact]:
+    """Session key -> fact, of the sessions of one workload; of several sessions the one that is known longest counts.
+
+    A session of a member is known as long as both the session and the membership are.
+    """
+    found: dict[str, Fact] = {}
     for session in sessions:
-        here = found.setdefault(session.workload, {})
-        for group in session.groups:
-            key = session_key(group)
-            known = here.get(key)
-            if known is None or known.expires is None or known.expires < session.expires:
-                here[key] = Fact(SESSION, session.source or "sessions", session.expires)
+        for group, members in groups.items():
+            if session.user not in members:
+                continue
+            key, end = session_key(group), min(session.expires, members[session.user])
+            known = found.get(key)
+            if known is None or known.expires is None or known.expires < end:
+                found[key] = Fact(SESSION, session.source or "sessions", end)
     return found
 
 
-__all__ = ["SESSION", "SESSION_PREFIX", "Facts", "Session", "session_facts", "session_key"]
+__all__ = ["NO_FACTS", "SESSION", "SESSION_PREFIX", "Facts", "ObservedLabel", "Session", "session_facts", "session_key"]

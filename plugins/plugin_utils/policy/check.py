@@ -15,6 +15,7 @@ from ..model.labels import Fact, Truth
 from ..model.policy import Policy
 from .classes import Classes
 from .resolve import Element, ResolvedRule, resolve
+from .users import shared_by_users
 
 
 def check_rules(policy: Policy, estate: Estate, at: datetime) -> list[Finding]:
@@ -37,6 +38,7 @@ def check_rules(policy: Policy, estate: Estate, at: datetime) -> list[Finding]:
         if not item.rule.allow_empty and not _has_pair(item, classes):
             findings.append(_no_pair(item, classes))
         findings.extend(_ended(item, at))
+        findings.extend(shared_by_users(item, estate, at))
     findings.extend(_no_controllers(policy, estate))
     findings.extend(_kept_by_expired_facts(policy, estate, at))
     return findings

@@ -25,13 +25,17 @@ from ..model.estate import (
     Modes,
     Workload,
 )
+from ..model.facts import NO_FACTS, Facts
 from ..model.labels import Fact, Truth
 from ..model.policy import LabelRule, MatchTarget, ModeRule, Policy, WriterRule
+from .estate_facts import add_facts
 
 _NOBODY = "Correct it, or ignore this where such hosts are yet to come."
 
 
-def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -> tuple[Estate, tuple[Finding, ...]]:
+def build_estate(
+    policy: Policy, hosts: Iterable[InventoryHost], at: datetime, facts: Facts = NO_FACTS
+) -> tuple[Estate, tuple[Finding, ...]]:
     """Raises Rejected with every error found; warnings come back as findings. `at` only colours warnings."""
     findings: list[Finding] = []
     workloads: dict[str, Workload] = {}
@@ -58,6 +62,7 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
             ),
             findings,
         )
+    sessions = add_facts(workloads, facts, findings)
     for workload in workloads.values():
         findings.extend(_label_findings(policy, workload))
     finished = {
@@ -69,6 +74,8 @@ def build_estate(policy: Policy, hosts: Iterable[InventoryHost], at: datetime) -
         service_addresses=policy.service_addresses,
         controllers=policy.settings.controllers,
         management_ports=policy.settings.management_ports,
+        sessions=sessions,
+        user_groups=facts.groups,
     )
     findings.extend(_address_findings(estate))
     findings.extend(_nobody_findings(policy, used))

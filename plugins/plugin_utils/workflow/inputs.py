@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 
 from ..model.errors import Finding, Rejected
 from ..model.estate import Estate, InventoryHost
+from ..model.facts import NO_FACTS, Facts
 from ..model.policy import Policy
 from ..policy.check import check_rules
 from ..policy.compile import Compiled, Stage, compile_policy
 from ..policy.documents import label_variables
 from ..policy.estate_builder import build_estate
+from ..policy.facts_file import load_facts
 from .revisions import Source, read
 
 #: Gives the inventory hosts, told which of their variables label rules refer to and in which time zone dates end.
@@ -54,19 +57,26 @@ class Inputs:
         return self.active if stage == "active" else self.staged
 
 
-def load(source: Source, hosts: Hosts, at: datetime | None = None) -> Inputs:
+def load(source: Source, hosts: Hosts, at: datetime | None = None, facts: Sequence[Path] = ()) -> Inputs:
     """The policy of a directory, or of a git revision; the estate is that of today.
 
     Raises Rejected for documents or an estate that cannot be read at all; rule findings come back.
     """
     policy, document_findings = read(source)
-    return join(policy, document_findings, hosts(label_variables(policy), policy.settings.timezone), at)
+    moment = at or datetime.now(UTC)
+    known, fact_findings = load_facts(facts, policy, moment)
+    found = hosts(label_variables(policy), policy.settings.timezone)
+    return join(policy, (*document_findings, *fact_findings), found, moment, known)
 
 
 def join(
-    policy: Policy, document_findings: Sequence[Finding], hosts: Sequence[InventoryHost], at: datetime | None
+    policy: Policy,
+    document_findings: Sequence[Finding],
+    hosts: Sequence[InventoryHost],
+    at: datetime | None,
+    facts: Facts = NO_FACTS,
 ) -> Inputs:
     moment = at or datetime.now(UTC)
-    estate, estate_findings = build_estate(policy, hosts, moment)
+    estate, estate_findings = build_estate(policy, hosts, moment, facts)
     rule_findings = check_rules(policy, estate, moment)
     return Inputs(policy, estate, moment, (*document_findings, *estate_findings, *rule_findings))

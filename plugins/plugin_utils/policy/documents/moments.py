@@ -31,18 +31,30 @@ def read_zone(name: str, spot: Spot, problems: Problems) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def read_moment(text: str, zone: ZoneInfo, spot: Spot) -> datetime:
+    """When something was so, in UTC; a date alone does not say. Raises PolicyError (E-DATE)."""
+    try:
+        if not _MOMENT.match(text):
+            raise ValueError
+        return _moment(text, zone)
+    except (ValueError, OverflowError):
+        hint = "Write 2027-06-30T18:00:00 or 2027-06-30T18:00:00+02:00."
+        raise PolicyError("E-DATE", f"{text[:40]!r} is not a moment.", spot.place, hint) from None
+
+
+def _moment(text: str, zone: ZoneInfo) -> datetime:
+    found = datetime.fromisoformat(text.upper().replace("T", " ").replace(" Z", "Z"))
+    return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
+
+
 def read_end(text: str, zone: ZoneInfo, spot: Spot) -> datetime:
     """The first moment that no longer counts, in UTC. A date ends with its day. Raises PolicyError (E-DATE)."""
     try:
         if _DATE.match(text):
-            end = (datetime.fromisoformat(text) + timedelta(days=1)).replace(tzinfo=zone)
-        elif _MOMENT.match(text):
-            end = datetime.fromisoformat(text.upper().replace("T", " ").replace(" Z", "Z"))
-            if end.tzinfo is None:
-                end = end.replace(tzinfo=zone)
-        else:
+            return (datetime.fromisoformat(text) + timedelta(days=1)).replace(tzinfo=zone).astimezone(UTC)
+        if not _MOMENT.match(text):
             raise ValueError
-        return end.astimezone(UTC)
+        return _moment(text, zone)
     except (ValueError, OverflowError):
         raise PolicyError(
             "E-DATE",

@@ -39,7 +39,7 @@ LONGEST_TEXT = 20_000
 
 def read_schedule(text: str, duration: str, zone: ZoneInfo, spot: Spot) -> Schedule:
     """Raises PolicyError (E-SCHEDULE). `zone` is that of times without one."""
-    days, seconds = _read_duration(duration, spot["duration"])
+    days, seconds = read_duration(duration, spot["duration"])
     here = spot["schedule"]
     if len(text) > LONGEST_TEXT:
         raise _bad(f"it has {len(text):,} characters", here, f"At most {LONGEST_TEXT:,} are read.")
@@ -155,15 +155,18 @@ def _refuse_unclear(frequency: str, parts: dict[str, str], spot: Spot) -> None:
         raise _bad("BYSETPOS has nothing to choose from", spot, "It needs FREQ=MONTHLY or YEARLY, and BYDAY.")
 
 
-def _read_duration(text: str, spot: Spot) -> tuple[int, int]:
-    """Days of the calendar and seconds of elapsed time."""
+def read_duration(text: str, spot: Spot, code: str = "E-SCHEDULE") -> tuple[int, int]:
+    """Days of the calendar and seconds of elapsed time. Raises PolicyError (`code`)."""
     found = _DURATION.match(text)
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0, 0)
     elapsed = hours * 3600 + minutes * 60 + seconds
     whole = weeks * 7 + days
     if not found or not 0 < whole * 86400 + elapsed <= LONGEST:
-        raise _bad(
-            f"{text[:40]!r} is not a duration", spot, "Write PT10H, PT1H30M or P1D; more than nothing, at most a year."
+        raise PolicyError(
+            code,
+            f"{text[:40]!r} is not a duration.",
+            spot.place,
+            "Write PT10H, PT1H30M or P1D; more than nothing, at most a year.",
         )
     return whole, elapsed
 
@@ -172,4 +175,4 @@ def _bad(why: str, spot: Spot, hint: str) -> PolicyError:
     return PolicyError("E-SCHEDULE", f"the schedule cannot be used: {why}.", spot.place, hint)
 
 
-__all__ = ["read_schedule"]
+__all__ = ["read_duration", "read_schedule"]

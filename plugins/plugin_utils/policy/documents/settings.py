@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from ...model.addresses import Address, parse_address
 from ...model.errors import MicrosegError, PolicyError
+from ...model.facts import SESSION_PREFIX
 from ...model.policy import CriticalityRule, Dependency, LabelDeclaration, Settings, StandingApproval, TierGrant
 from ...model.selectors import RESERVED_KEYS
 from .nodes import Spot
@@ -26,10 +27,10 @@ def read_declarations(words: SettingsWords, spot: Spot, problems: Problems) -> d
     declared: dict[str, LabelDeclaration] = {}
     for key, label in words.labels.items():
         here = spot["labels"]
-        if key in RESERVED_KEYS:
+        if key in RESERVED_KEYS or key.startswith(SESSION_PREFIX):
             problems.error(
                 "E-LABEL-KEY",
-                f"{key!r} is a word of the peer grammar.",
+                f"{key!r} {'is' if key in RESERVED_KEYS else 'begins with'} a word of the peer grammar.",
                 here.key(key).place,
                 "Choose another label key.",
             )
