@@ -29,14 +29,20 @@ class _Written(NamedTuple):
 
 
 def dead_selectors(context: Context) -> Iterator[LintFinding]:
-    """Elements of rules that match no class, neither now nor in any interval of facts."""
+    """Elements that match no class, in no interval of facts, beside others that do. A whole side of them is no pair,
+    which check says."""
     for item in context.items:
         if item.rule.allow_empty:
             continue
         deny = item.rule.action == "deny"
         for word, side in (("from", item.consumers), ("to", item.providers)):
-            for element in side:
-                if element.kind == "labels" and not context.classes_of_element(element, deny):
+            dead = [
+                element
+                for element in side
+                if element.kind == "labels" and not context.classes_of_element(element, deny)
+            ]
+            if len(dead) < len(side):
+                for element in dead:
                     yield about(
                         item,
                         "W-DEAD-SELECTOR",
