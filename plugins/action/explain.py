@@ -8,7 +8,7 @@ from typing import Any
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.action import EstateAction
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.inventory import Inventory
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.boundary.results import MOST
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.explain import explain
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.explain import explain_fully
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import load
 
 
@@ -17,7 +17,7 @@ class ActionModule(EstateAction):
 
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
         inputs = load(arguments["policy"], inventory.hosts, arguments["at"])
-        report = explain(
+        report = explain_fully(
             inputs, arguments["from"], arguments["to"], arguments["service"], stage=arguments["stage"]
         ).to_dict()
         return {**report, "pairs": report["pairs"][:MOST]}

@@ -82,6 +82,19 @@ ingress:
   description: What the side of the provider says, in the same form.
   type: dict
   returned: success
+near_misses:
+  description: Rules about this service that would count if one end were another, with what they miss.
+  type: list
+  elements: dict
+  returned: success
+suggestion:
+  description: The rule in short form that would allow a denied connection, with its scope and ruleset.
+  type: dict
+  returned: when one rule is enough
+pull_request:
+  description: Title and body of a change with that rule.
+  type: dict
+  returned: when one rule is enough
 pairs:
   description: The answer for each pair of addresses; at most 50.
   type: list

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ from .job import Job
 from .options import (
     AtOption,
     ExtraVarsOption,
+    FlowsOption,
     Format,
     FormatOption,
     InventoryOption,
@@ -27,7 +28,7 @@ from .options import (
     VaultIdOption,
     VaultPasswordFileOption,
 )
-from .review import owners
+from .review import owners, review
 
 app = typer.Typer(
     name="microseg",
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(rules, name="rule")
 app.command()(grant)
 app.command()(owners)
+app.command()(review)
 POLICY = Path("policy")
 STORE = Path(".microseg")
 
@@ -69,6 +71,39 @@ def check(
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.check(job, as_enforced, author, base)))
+
+
+@app.command()
+def lint(
+    flows: Annotated[
+        Path | None,
+        typer.Option("--flows", metavar="FILE", help="Observed flows: also say which rules are too broad, or unused."),
+    ] = None,
+    fail_on: Annotated[
+        Literal["error", "warning", "info"],
+        typer.Option("--fail-on", metavar="SEVERITY", help="The most harmless severity that makes the exit code 1."),
+    ] = "warning",
+    ends_within: Annotated[
+        int, typer.Option("--ends-within", metavar="DAYS", min=0, help="Say which rules end within so many days.")
+    ] = 30,
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: Annotated[
+        Literal["table", "json", "sarif", "junit"],
+        typer.Option("--format", help="table for people, json for programs, sarif and junit for pipelines."),
+    ] = "table",
+) -> None:
+    """Say what is questionable about a policy. Rules that decide nothing, conflicts, slips, ends."""
+    from . import lint_verb
+
+    plain: Format = "json" if format == "json" else "table"
+    pipeline: Literal["", "sarif", "junit"] = "" if format == "table" or format == "json" else format
+    job = _job(plain, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    raise typer.Exit(job.run(lambda: lint_verb.lint(job, flows, fail_on, ends_within, pipeline)))
 
 
 @app.command()
@@ -104,6 +139,7 @@ def explain(
     provider: Annotated[str, typer.Argument(metavar="TO", help="Workload, service address or IP address.")],
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="tcp/443, icmp/8, or a named service.")],
     stage: StageOption = "active",
+    flows: FlowsOption = None,
     inventory: InventoryOption = None,
     policy: PolicyOption = POLICY,
     extra_vars: ExtraVarsOption = None,
@@ -112,11 +148,11 @@ def explain(
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
-    """Say whether FROM may open SERVICE to TO, and who decides."""
-    from . import policy_verbs
+    """Say whether FROM may open SERVICE to TO, who decides, and what would allow it."""
+    from . import explain_verb
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
-    raise typer.Exit(job.run(lambda: policy_verbs.explain(job, consumer, provider, service, stage)))
+    raise typer.Exit(job.run(lambda: explain_verb.explain(job, consumer, provider, service, stage, flows)))
 
 
 @app.command()
@@ -140,6 +176,36 @@ def diff(
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
     raise typer.Exit(job.run(lambda: policy_verbs.diff(job, before, after, stage)))
+
+
+@app.command()
+def simulate(
+    flows: Annotated[
+        Path, typer.Option("--flows", metavar="PATH", help="Observed flows: a Parquet or JSON file, or a history.")
+    ],
+    draft: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DRAFT]", help="Policy directory to try. [default: the staged rulesets of -p]"),
+    ] = None,
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="Only flows seen from this moment on.")] = "",
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Only flows seen before this moment.")] = "",
+    revision: Annotated[
+        str, typer.Option("--revision", metavar="REV", help="What this git revision of -p says about the flows.")
+    ] = "",
+    intent: Annotated[bool, typer.Option("--intent", help="Judge as if every managed side were in full.")] = False,
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: FormatOption = "table",
+) -> None:
+    """Say what a draft would have done to observed flows, each judged at its time."""
+    from . import simulate_verb
+
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    raise typer.Exit(job.run(lambda: simulate_verb.simulate(job, draft, flows, since, until, revision, intent)))
 
 
 @app.command(name="compile")

@@ -45,3 +45,7 @@ ShrinkOption = Annotated[
     int | None,
     typer.Option("--allowed-shrink", metavar="N", help="N workloads vanished on purpose since the last rollout."),
 ]
+FlowsOption = Annotated[
+    Path | None,
+    typer.Option("--flows", metavar="PATH", help="Observed flows: a Parquet or JSON file, or a directory of them."),
+]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""check, reach, explain, diff: the verbs that need the policy and the inventory, and nothing live."""
+"""check, reach, diff: the verbs that need the policy and the inventory, and nothing live."""
 
 from __future__ import annotations
 
@@ -103,68 +103,6 @@ def _services(pair: dict[str, Any]) -> str:
     unknown = f"  unknown: {' '.join(pair['unknown'])}" if pair["unknown"] else ""
     mixed = "  (differs by address)" if pair["by_address"] else ""
     return " ".join(pair["allowed"]) + unknown + mixed
-
-
-def explain(job: Job, consumer: str, provider: str, service: str, stage: Stage) -> Answer:
-    from ..workflow.explain import explain as run
-
-    data = run(job.inputs(), consumer, provider, service, stage=stage).to_dict()
-    return Answer(data, lambda: _explain_screen(job, data))
-
-
-def _explain_screen(job: Job, data: dict[str, Any]) -> str:
-    screen = Screen()
-    pairs = data["pairs"]
-    ends = f"{_end(data['from'], pairs, 'from')} -> {_end(data['to'], pairs, 'to')}"
-    screen.line(f"EXPLAIN  {ends}  {data['service']}", data["verdict"].upper())
-    screen.rows(
-        (side, data[key], data[side]["verdict"].upper(), _why(data[side]))
-        for side, key in (("egress", "from"), ("ingress", "to"))
-    )
-    for side in ("egress", "ingress"):
-        for rule in data["rules"][side]:
-            if not rule["decides"]:
-                name = rule["rule"].partition("@")[0]
-                screen.line(f"    {side} overruled: {rule['tier']}: {rule['action']} {name} ({rule['place']})")
-    if data["verdict"] in ("mixed", "unknown") or len(pairs) > 1:
-        screen.rows(
-            (f"{pair['from']} -> {pair['to']}", pair["member"], pair["verdict"], pair["reason"]) for pair in pairs
-        )
-    if data["reason"]:
-        screen.line(f"  {data['reason']}")
-    one_sided = "     one-sided: an end enforces nothing" if data["one_sided"] else ""
-    screen.line(f"  in full: {data['would']}     with staged: {data['with_staged']}{one_sided}")
-    screen.next(_after_explain(job, data))
-    return screen.text()
-
-
-def _end(name: str, pairs: list[dict[str, Any]], key: str) -> str:
-    addresses = {pair[key] for pair in pairs}
-    return f"{name} {addresses.pop()}" if len(addresses) == 1 and name not in addresses else name
-
-
-def _why(side: dict[str, Any]) -> str:
-    decided = side["decided_by"]
-    place = f" ({side['file']}:{side['line']})" if side["file"] else ""
-    if decided == "rule":
-        said = f"{side['tier']}: {side['action']} {side['rule']}{place}"
-    elif decided == "mode":
-        said = f"mode {side['mode']}; no rule matches"
-    elif decided == "failsafe":
-        said = "failsafe: no policy can close it"
-    else:
-        said = "not enforced: idle, visibility, unmanaged or no enforcement point"
-    return f"{said}; {side['reason']}" if side["reason"] else said
-
-
-def _after_explain(job: Job, data: dict[str, Any]) -> str:
-    if data["verdict"] == "denied":
-        for side in ("ingress", "egress"):
-            decided = data[side]
-            if decided["verdict"] == "denied" and decided["file"]:
-                return f"read {decided['rule']} in {decided['file']}:{decided['line']}, then: {job.command('check')}"
-        return f"write a rule for {data['service']} into a scope of {data['to']}, then: {job.command('check')}"
-    return job.command("reach", "--to", data["to"])
 
 
 def diff(job: Job, before: str, after: str, stage: Stage) -> Answer:

@@ -141,6 +141,21 @@ class Repository:
             Commit(*text.split("\x1f", 3)) for text in listing.decode("utf-8", "replace").split("\0") if "\x1f" in text
         ]
 
+    def blame(self, file: Path, line: int) -> Commit | None:
+        """The commit that wrote a line of a file as it is on disk; None for a line that is not committed.
+
+        Raises PolicyError (E-GIT) where git does not know the file.
+        """
+        path = str(file.resolve())
+        listing = self._checked("blame", "--porcelain", f"-L{line},{line}", "--", path).decode("utf-8", "replace")
+        identity = listing.split(" ", 1)[0]
+        if not identity.strip("0"):
+            return None
+        shown = self._checked(
+            "log", "-1", f"--format={_FIELDS}", "--encoding=UTF-8", "--no-color", "--no-show-signature", identity, "--"
+        )
+        return Commit(*shown.decode("utf-8", "replace").rstrip("\n").split("\x1f", 3))
+
     def _lines(self, *words: str) -> list[str]:
         return self._checked(*words).decode("utf-8", "replace").splitlines()
 

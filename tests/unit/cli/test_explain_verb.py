@@ -1,0 +1,136 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""explain with its background: near misses, modes, enforcement points, git, flows, and the command that would allow."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import Microseg
+
+
+def told(microseg: Microseg, *words: str) -> dict:
+    result = microseg("explain", *words, "--format", "json")
+    assert result.code == 0, result.stderr
+    return result.json
+
+
+@pytest.mark.parametrize(
+    ("consumer", "provider", "service"),
+    [
+        ("batch-1", "db-1", "postgresql"),
+        ("db-1", "web-1", "tcp/80"),
+        ("192.0.2.7", "web-1", "udp/53"),
+        ("web-1", "2001:db8::1", "icmpv6/128"),
+        ("web-1", "192.0.2.9", "tcp/443"),
+    ],
+)
+def test_the_next_command_of_a_denial_makes_it_allowed(
+    microseg: Microseg, shop: Path, consumer: str, provider: str, service: str
+) -> None:
+    hosts = (
+        (shop / "hosts.yml")
+        .read_text()
+        .replace("ansible_host: 10.0.0.1,", "microseg_addresses: [10.0.0.1, '2001:db8::9'],")
+    )
+    (shop / "hosts.yml").write_text(hosts)
+    screen = microseg("explain", consumer, provider, service)
+    assert "DENIED" in screen.stdout
+    command = screen.stdout.splitlines()[-1].removeprefix("Next   ")
+    words = shlex.split(command)
+    assert words[:3] == ["microseg", "rule", "add"]
+
+    assert microseg(*words[1:]).code == 0
+    assert told(microseg, consumer, provider, service)["verdict"] == "allowed"
+
+
+def test_a_deny_is_not_answered_with_one_more_allow(microseg: Microseg, shop: Path) -> None:
+    policy = shop / "policy" / "all.yml"
+    deny = "      - {id: never, action: deny, from: any, to: {role: db}, services: [any]}\n---\nguardrails"
+    policy.write_text(policy.read_text().replace("---\nguardrails", deny))
+    data = told(microseg, "web-1", "db-1", "tcp/5432")
+    assert data["verdict"] == "denied"
+    assert data["suggestion"] is None
+    assert data["pull_request"] is None
+    assert [(rule["rule"], rule["decides"]) for rule in data["rules"]["ingress"]] == [
+        ("never@shop/core", True),
+        ("web-to-db@shop/core", False),
+    ]
+    assert "Next   read never in all.yml" in microseg("explain", "web-1", "db-1", "tcp/5432").stdout
+
+
+def test_rules_that_came_close_say_what_they_need(microseg: Microseg) -> None:
+    (miss,) = told(microseg, "batch-1", "db-1", "tcp/5432")["near_misses"]
+    assert miss["rule"] == "web-to-db@shop/core"
+    assert miss["why"] == "from needs app=shop, env=prod, role=web; batch-1 has app=batch, env=dev, role=job"
+
+
+def test_drafts_staged_rules_and_closed_windows_are_named(microseg: Microseg, shop: Path) -> None:
+    with (shop / "policy" / "all.yml").open("a") as file:
+        file.write("---\nscope: more\nmatch: {app: shop}\nrulesets:\n")
+        for stage, extra in (("draft", ""), ("staged", ""), ("active", ", expires: 2020-01-01")):
+            rule = f"{{id: by-{stage}, from: {{role: web}}, to: {{role: db}}, services: [tcp/99]{extra}}}"
+            file.write(f"  - {{name: {stage}, stage: {stage}, rules: [{rule}]}}\n")
+    data = told(microseg, "web-1", "db-1", "tcp/99")
+    assert {miss["rule"].partition("@")[0]: miss["why"] for miss in data["near_misses"]} == {
+        "by-draft": "is draft",
+        "by-staged": "is staged",
+        "by-active": "not at this time",
+    }
+    assert data["with_staged"] == "allowed"
+    assert set(data["with_staged_by"]) == {"by-staged@more/staged"}
+    assert "with staged: allowed by by-staged" in microseg("explain", "web-1", "db-1", "tcp/99").stdout
+
+
+def test_modes_and_enforcement_points(microseg: Microseg) -> None:
+    data = told(microseg, "batch-1", "db-1", "tcp/5432")
+    assert data["modes"]["ingress"] == {
+        "idle": "allowed", "visibility": "allowed", "selective": "allowed", "full": "denied"
+    }  # fmt: skip
+    assert [(point["side"], point["point"], point["mode"]) for point in data["points"]] == [
+        ("egress", "batch-1", "idle"),
+        ("ingress", "db-1", "full"),
+    ]
+
+
+def test_the_deciding_rule_is_blamed(microseg: Microseg, shop: Path) -> None:
+    assert told(microseg, "web-1", "db-1", "tcp/5432")["blame"] == {}  # no repository
+    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    for words in (["init", "-q"], ["add", "policy"], [*who, "commit", "-qm", "orders go to the database"]):
+        subprocess.run(["git", *words], cwd=shop, check=True)
+    blamed = told(microseg, "web-1", "db-1", "tcp/5432")["blame"]
+    assert (blamed["egress"]["author"], blamed["egress"]["subject"]) == ("Ada", "orders go to the database")
+    policy = shop / "policy" / "all.yml"
+    policy.write_text(policy.read_text().replace("services: [postgresql]}", "services: [postgresql, tcp/1]}"))
+    assert told(microseg, "web-1", "db-1", "tcp/5432")["blame"] == {"egress": None, "ingress": None}
+    assert "not committed" in microseg("explain", "web-1", "db-1", "tcp/5432").stdout
+
+
+def test_observed_flows_are_counted_with_their_coverage(microseg: Microseg, shop: Path) -> None:
+    def flow(service: str, count: int, disposition: str) -> dict[str, object]:
+        return {
+            "consumer": "10.0.0.3", "consumer_zone": "", "provider": "10.0.0.2", "provider_zone": "",
+            "service": service, "count": count, "first_seen": "2026-11-01T00:00:00+00:00",
+            "last_seen": "2026-11-20T01:00:00+00:00", "sensor": "s", "disposition": disposition,
+        }  # fmt: skip
+
+    observed = {
+        "format": 1,
+        "flows": [flow("tcp/5432", 7, "allowed"), flow("tcp/5432", 2, "dropped"), flow("tcp/1", 1, "allowed")],
+        "start": "2026-11-01T00:00:00+00:00", "end": "2026-11-21T00:00:00+00:00",
+        "reported": ["db-1"], "expected": ["db-1", "web-1"], "loss": 0.01, "source": "test",
+    }  # fmt: skip
+    (shop / "flows.json").write_text(json.dumps(observed))
+    data = told(microseg, "batch-1", "db-1", "tcp/5432", "--flows", "flows.json")
+    assert (data["seen"]["flows"], data["seen"]["dropped"], data["seen"]["coverage"]) == (9, 2, 0.5)
+    assert "9 flows, 2 of them dropped" in data["pull_request"]["body"]
+    none = told(microseg, "web-1", "db-1", "tcp/5432", "--flows", "flows.json")["seen"]
+    assert (none["flows"], none["last_seen"]) == (0, "")
+    screen = microseg("explain", "batch-1", "db-1", "tcp/5432", "--flows", "flows.json").stdout
+    assert "seen: 9 flows, 2 dropped" in screen
+    assert all(len(line) <= 100 or line.startswith("Next") for line in screen.splitlines())
