@@ -125,6 +125,13 @@ class Driver(Protocol):
         """
         ...
 
+    def windows_until(self, artifact: Artifact, at: datetime) -> datetime | None:
+        """Where the windows of its schedules end if it is rendered now; None where the platform gets all of them.
+
+        Raises EnforcementError (E-INEXACT) for a schedule with too many windows.
+        """
+        ...
+
     def read(
         self,
         own: Mapping[str, Any] | None,

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from . import services as line
 from .addresses import FAMILIES, WHOLE_FAMILY, Family
+from .calendar import Spans
 from .estate import DIRECTIONS
 from .forms import Cell, Form, Slice
 from .intervals import Intervals
@@ -39,6 +41,11 @@ class PointState:
     `hash` is the canonical listing hash of our own objects without members. `record` is the EP record kept on the
     point itself (policy_digest, artifact_digest, plan, step, epoch, pending). `reasons` quote rules that could not be
     judged. An unreachable point has neither form, and `error` says why.
+
+    Forms are those of one moment. `times` tells when conditions on time hold, and `again(moment, trusting)` gives
+    (own form, form) at another moment, `trusting` as if the point trusted its clock; None where nothing depends on it.
+    `windows_until` is the end of the windows of our schedules (None: nothing is missing). `withheld`: rules that depend
+    on the time are withheld, because the point does not trust its clock.
     """
 
     reachable: bool
@@ -49,6 +56,10 @@ class PointState:
     reasons: tuple[str, ...] = ()
     control_path: ControlPath | None = None
     error: str = ""
+    times: tuple[Spans, ...] = ()
+    again: Callable[[datetime, bool], tuple[Form, Form]] | None = field(default=None, compare=False, repr=False)
+    windows_until: datetime | None = None
+    withheld: bool = False
 
     @property
     def readable(self) -> bool:
@@ -60,6 +71,12 @@ class PointState:
         if self.own_form is not None:
             return self.own_form
         return allow_everything(addresses) if self.reachable and self.hash == ABSENT else None
+
+    def own_at(self, addresses: Mapping[Family, Intervals], moment: datetime) -> Form | None:
+        """As `own` at another moment, with a clock that is right: what the rules say, not what they can do now."""
+        if self.own_form is None or self.again is None:
+            return self.own(addresses)
+        return self.again(moment, True)[0]
 
     def effective(self, addresses: Mapping[Family, Intervals]) -> Form | None:
         """The form of everything on the point, as far as it is known."""

@@ -62,6 +62,20 @@ class BundleForms:
         )
 
 
+class FormsInTime:
+    """The desired form of every point of a bundle at any moment."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._at: dict[datetime, BundleForms] = {}
+
+    def at(self, point: str, moment: datetime) -> Form:
+        """Raises KeyError for a point the bundle does not have."""
+        if moment not in self._at:
+            self._at[moment] = BundleForms(self._bundle, moment)
+        return self._at[moment][point]
+
+
 class Comparer:
     """Shares equal cells between forms, and differences between forms that differ only in their own addresses."""
 
@@ -111,4 +125,4 @@ class Comparer:
         return result
 
 
-__all__ = ["BundleForms", "Comparer", "beyond_itself"]
+__all__ = ["BundleForms", "Comparer", "FormsInTime", "beyond_itself"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from ..enforcement.driver import Decision, Packet
@@ -18,24 +18,33 @@ from ..model import services as line
 from ..model.addresses import show
 from ..model.artifact import Artifact
 from ..model.bundle import Bundle, PointEntry
+from ..model.calendar import HORIZON, distinct_moments
 from ..model.compare import Box, Difference, State
 from ..model.deciding import decide
 from ..model.flows import Observations
+from ..model.forms import Form
 from ..model.intervals import intersection
 from ..model.lifting import Lifter, say_services
 from ..model.live import ABSENT, PointState
 from ..model.redact import redact
-from ..model.sharing import BundleForms, Comparer, beyond_itself
+from ..model.sharing import BundleForms, Comparer, FormsInTime, beyond_itself
 from .verdicts import Verdicts, verdicts
 
 #: Why a point is not equal. `foreign`: somebody else's rules; `membership`: our rules are untouched, their members
 #: are not up to date; `policy`: it carries another policy version; `pending`: a change waits for confirmation;
-#: `missing`: nothing of ours is there; `tampered`: our rules were changed; `unread`: it could not be read.
-Cause = Literal["", "foreign", "membership", "policy", "pending", "missing", "tampered", "unread"]
+#: `missing`: nothing of ours is there; `tampered`: our rules were changed; `unread`: it could not be read; `clock`: the
+#: host withholds timed rules until its clock is synchronised; `windows`: the windows of its schedules have ended.
+Cause = Literal["", "foreign", "membership", "policy", "pending", "missing", "tampered", "unread", "clock", "windows"]
 Outcome = Literal["ok", "findings", "unable"]
 Attribute = Callable[[str, Packet], Decision | None]
 #: Boxes described per point; all are counted.
 MOST_BOXES = 20
+#: Combinations of conditions on time that are looked at per point.
+MOST_MOMENTS = 64
+#: Windows that end within this time are a finding: a refresh is due.
+SOON = timedelta(days=30)
+#: The end of time as far as rules of single moments are concerned.
+_END = datetime(2261, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,11 @@ class DriftBox:
 
 @dataclass(frozen=True, slots=True)
 class PointDrift:
-    """`since` is when the point was first seen in this state. `boxes_total` counts also those not described."""
+    """`since` is when the point was first seen in this state. `boxes_total` counts also those not described.
+
+    `moment`: the point is as intended now and differs from then on, by the clock alone; "" where it differs now.
+    `windows_until`: where the windows of its schedules end, "" where none are missing; `ending`: that is soon.
+    """
 
     point: str
     workload: str
@@ -79,6 +92,9 @@ class PointDrift:
     reasons: tuple[str, ...] = ()
     error: str = ""
     since: str = ""
+    moment: str = ""
+    windows_until: str = ""
+    ending: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -93,6 +109,9 @@ class PointDrift:
             "reasons": list(self.reasons),
             "error": self.error,
             "since": self.since,
+            "moment": self.moment,
+            "windows_until": self.windows_until,
+            "ending": self.ending,
         }
 
 
@@ -120,7 +139,8 @@ class DriftReport:
         if not self.points or self.unread:
             return "unable"
         bad = self.verdicts is not None and self.verdicts.bad
-        return "findings" if bad or any(point.state != "equal" for point in self.points) else "ok"
+        different = any(point.state != "equal" or point.ending for point in self.points)
+        return "findings" if bad or different else "ok"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -165,6 +185,8 @@ class _Judge:
         self._places = places
         self._comparer = Comparer()
         self._lifter = Lifter(bundle.workloads)
+        self._desired_then = FormsInTime(bundle)
+        self._moments: dict[tuple[object, ...], tuple[datetime, ...]] = {}
 
     def point(self, name: str, state: PointState) -> PointDrift:
         entry = self._bundle.points[name]
@@ -178,31 +200,85 @@ class _Judge:
                 name, entry.workload, entry.platform, "unknown", "unread", False,
                 reasons=_texts(state.reasons), error=error,
             )  # fmt: skip
-        wanted = self._comparer.shared(self.desired[name])
-        found = beyond_itself(self._comparer.difference(wanted, self._comparer.shared(form)), entry.own)
+        found = self._looked(entry, artifact, state, self._at, own, form)
+        for moment in self._later(entry, artifact, state) if found.state == "equal" else ():
+            # Rules that are withheld until the clock is right will be there then.
+            then = state.again(moment, state.withheld) if state.again else (own, form)
+            later = self._looked(entry, artifact, state, moment, *then)
+            if later.state != "equal":
+                found = replace(later, moment=moment.astimezone(UTC).isoformat(timespec="seconds"))
+                break
+        until = state.windows_until
+        return replace(
+            found,
+            windows_until=f"{until:%Y-%m-%d}" if until else "",
+            ending=until is not None and until - self._at < SOON and not artifact.idle,
+        )
+
+    def _later(self, entry: PointEntry, artifact: Artifact, state: PointState) -> tuple[datetime, ...]:
+        """A moment for every combination of conditions on time, intended and live, up to the end of the windows."""
+        if not artifact.validities and not state.times:
+            return ()
+        key = (entry.policy, state.times, state.windows_until)
+        if key not in self._moments:
+            end = state.windows_until or _END
+            scheduled = any(one.schedule is not None for one in artifact.validities)
+            reach = min(end, self._at + HORIZON) if scheduled and state.windows_until is None else end
+            found = distinct_moments((*artifact.validities, *state.times), self._at, reach - self._at, MOST_MOMENTS)
+            self._moments[key] = found.moments[1:] if reach > self._at else ()
+        return self._moments[key]
+
+    def _looked(
+        self, entry: PointEntry, artifact: Artifact, state: PointState, moment: datetime, own: Form, form: Form
+    ) -> PointDrift:
+        """The point at one moment."""
+        name = entry.point
+        intended = self.desired[name] if moment == self._at else self._desired_then.at(name, moment)
+        wanted = self._comparer.shared(intended)
+        found = self._difference(entry, wanted, form)
         if found.state == "equal":
             pending = bool((state.record or {}).get("pending"))
             return PointDrift(name, entry.workload, entry.platform, "equal", "pending" if pending else "", False)
-        ours = beyond_itself(self._comparer.difference(wanted, self._comparer.shared(own)), entry.own)
+        ours = self._difference(entry, wanted, own)
         return PointDrift(
             name,
             entry.workload,
             entry.platform,
             found.state,
-            _cause(state, artifact, ours.state),
+            self._timed_cause(entry, state, wanted, moment) or _cause(state, artifact, ours.state),
             foreign=ours.state == "equal" or _more(found, ours),
-            boxes=tuple(self._box(entry, artifact, kind, box) for kind, box in _boxes(found)[:MOST_BOXES]),
+            boxes=tuple(self._box(entry, artifact, kind, box, moment) for kind, box in _boxes(found)[:MOST_BOXES]),
             boxes_total=len(_boxes(found)),
             reasons=_texts(state.reasons),
         )
 
+    def _timed_cause(
+        self, entry: PointEntry, state: PointState, wanted: Form, moment: datetime
+    ) -> Literal["", "clock", "windows"]:
+        """Does the point differ for want of a clock, or of windows, and for nothing else?"""
+        if state.windows_until is not None and moment >= state.windows_until:
+            return "windows"
+        if not state.withheld or state.again is None:
+            return ""
+        own = state.again(moment, True)[0]
+        return "clock" if self._difference(entry, wanted, own).state == "equal" else ""
+
+    def _difference(self, entry: PointEntry, wanted: Form, form: Form) -> Difference:
+        return beyond_itself(self._comparer.difference(wanted, self._comparer.shared(form)), entry.own)
+
     def _box(
-        self, entry: PointEntry, artifact: Artifact, kind: Literal["wider", "narrower", "unknown"], box: Box
+        self,
+        entry: PointEntry,
+        artifact: Artifact,
+        kind: Literal["wider", "narrower", "unknown"],
+        box: Box,
+        moment: datetime,
     ) -> DriftBox:
         own, peer, service = box.witness()
         packet = Packet(box.direction, box.family, own, self._known_peer(entry, box, peer), service)
-        intended = decide(artifact, packet.direction, packet.family, own, packet.peer, service, self._at)
-        live = self._attribute(entry.point, packet) if self._attribute else None
+        intended = decide(artifact, packet.direction, packet.family, own, packet.peer, service, moment)
+        # The live rules are known as of now: at another moment another rule may decide.
+        live = self._attribute(entry.point, packet) if self._attribute and moment == self._at else None
         rule = intended.rule.id if intended.rule else ""
         parts = self._lifter.parts(entry.zone, box.family, box.peers)
         whole = box.own == entry.own.get(box.family, ())

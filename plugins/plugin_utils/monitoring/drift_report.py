@@ -56,6 +56,14 @@ def _point_findings(point: PointDrift) -> list[ReportFinding]:
             )
         ]  # fmt: skip
     found = [_box_finding(point, box) for box in point.boxes]
+    if point.ending:
+        found.append(
+            ReportFinding(
+                "W-WINDOWS-ENDING", "warning", point.point,
+                f"{point.point} knows the windows of its schedules until {point.windows_until}; from then on what they "
+                "open stays closed. Plan and enforce once, which extends them.",
+            )
+        )  # fmt: skip
     if point.boxes_total > len(point.boxes):
         more = point.boxes_total - len(point.boxes)
         found.append(ReportFinding("W-DRIFT-MORE", "info", point.point, f"{point.point} differs in {more} more ways."))
@@ -69,7 +77,7 @@ def _box_finding(point: PointDrift, box: DriftBox) -> ReportFinding:
         code,
         severity,
         point.point,
-        f"{point.point} {_VERBS[box.kind]} {arrow} {box.said}.",
+        f"{point.point} {_VERBS[box.kind]} {arrow} {box.said}{f' from {point.moment} on' if point.moment else ''}.",
         box.place,
         point.since,
         (

@@ -33,8 +33,19 @@ def of_plan(plan: Plan, following: tuple[str, ...] = ()) -> Report:
         ReportFinding("W-PLAN-LEFT-OUT", "warning", name, f"{name} is left out: {why}.")
         for name, why in evidence.left_out.items()
     ]
+    for then in evidence.later:
+        when = f"from {then.moment}, {then.when}"
+        findings += [_sentence_finding(statement, when) for statement in then.statements]
+    if not plan.body.all_times:
+        text = "There are more combinations of times than are compared; what the others open is not in this plan."
+        findings.append(ReportFinding("W-PLAN-TIMES", "warning", plan.digest[:8], text))
+    findings += [
+        ReportFinding("W-PLAN-SCHEDULED", "info", name, f"Windows of {name} are extended to {day}.")
+        for name, day in evidence.extended.items()
+    ]
     for one in evidence.scheduled:
-        text = f"{one.action} {one.rule} {one.event} at {one.moment} ({one.points} points)."
+        recurs = f", {one.recurs}" if one.recurs else ""
+        text = f"{one.action} {one.rule} {one.event} at {one.moment} ({one.points} points){recurs}."
         findings.append(ReportFinding("W-PLAN-SCHEDULED", "info", one.rule, text))
     return Report(
         "plan", f"Plan {plan.digest[:8]}", "ok" if plan.empty else "findings", evidence.at, subject, totals,
@@ -49,7 +60,7 @@ def covered(observed: Mapping[str, Any] | None) -> str:
     return f"{observed['window']}, coverage {observed['coverage']:.0%}, loss {observed['loss']:.1%}"
 
 
-def _sentence_finding(one: Sentence) -> ReportFinding:
+def _sentence_finding(one: Sentence, when: str = "") -> ReportFinding:
     codes: dict[str, tuple[str, Severity]] = {
         "allowed": ("W-PLAN-ALLOWED", "warning"),
         "denied": ("W-PLAN-DENIED", "info"),
@@ -63,7 +74,7 @@ def _sentence_finding(one: Sentence) -> ReportFinding:
         code,
         severity,
         ends,
-        f"Newly {one.verdict}: {ends} {one.traffic} ({pairs}).",
+        f"Newly {one.verdict}{f' {when}' if when else ''}: {ends} {one.traffic} ({pairs}).",
         one.place,
         facts=(
             ("witness", str(one.witness)),

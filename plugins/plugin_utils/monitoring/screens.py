@@ -42,10 +42,15 @@ def plan_screen(plan: Plan, enforce: str) -> str:
         lines.append("Nothing to change: what is live means what the policy says.")
     lines.append(f"RISK   security {evidence.security}    availability {evidence.availability}")
     lines.extend(_steps(plan))
+    lines.extend(_later(plan))
     lines.extend(
         f"LATER  {one.moment}  {one.action} {short(one.rule)} {one.event} ({one.points} EPs)"
+        f"{f', {one.recurs}' if one.recurs else ''}"
         for one in evidence.scheduled[:MOST]
     )
+    for day in sorted(set(evidence.extended.values())):
+        names = [name for name, until in evidence.extended.items() if until == day]
+        lines.append(f"WINDOWS extended to {day} at {len(names):,}: {_some(names)}")
     if evidence.left_out:
         lines.append(f"LEFT   {len(evidence.left_out):,} not read: {_some(evidence.left_out)}")
     if evidence.others:
@@ -74,6 +79,21 @@ def _statements(some: list[Sentence]) -> Iterator[str]:
         yield f"  … and {len(ordered) - MOST:,} more; the report has all"
 
 
+def _later(plan: Plan) -> Iterator[str]:
+    """What the clock alone opens and closes: it is approved with the rest."""
+    for one in plan.evidence.later[:MOST]:
+        when = f"from {datetime.fromisoformat(one.moment):%Y-%m-%d %H:%MZ}, {one.when}"
+        for verdict in ("denied", "allowed", "unknown"):
+            some = [each for each in one.statements if each.verdict == verdict]
+            if some:
+                yield f"LATER {verdict.upper()}   {_pairs(sum(each.pairs for each in some))}   {when}"
+                yield from _statements(some)
+    if len(plan.evidence.later) > MOST:
+        yield f"  … and {len(plan.evidence.later) - MOST:,} more moments; the report has all"
+    if not plan.body.all_times:
+        yield "LATER  more combinations of times than are compared: what the others open is not shown here"
+
+
 def _steps(plan: Plan) -> Iterator[str]:
     if plan.empty:
         return
@@ -98,6 +118,10 @@ def drift_screen(report: DriftReport, repair: str) -> str:
         lines.extend(_point(point))
     if len(bad) > MOST:
         lines.append(f"  … and {len(bad) - MOST:,} more; the report has all")
+    ending = [point for point in report.points if point.ending]
+    if ending:
+        day = min(point.windows_until for point in ending)
+        lines.append(f"WINDOWS end at {day}, refresh by then: {_some(point.point for point in ending)}")
     lines.extend(f"? {point.point}  unknown: {point.error}{_since(point)}" for point in report.unread[:MOST])
     if len(report.unread) > MOST:
         lines.append(f"  … and {len(report.unread) - MOST:,} more that could not be read")
@@ -110,15 +134,19 @@ def drift_screen(report: DriftReport, repair: str) -> str:
         )
     if not report.points:
         lines.append("Nobody was looked at, so nothing is known.")
-    ours = any(not point.foreign or point.cause not in ("", "foreign") for point in bad)
+    ours = any(not point.foreign or point.cause not in ("", "foreign") for point in bad if point.cause != "clock")
     if ours:
         lines.append(f"Next   {repair}")
+    elif any(point.cause == "clock" for point in bad):
+        lines.append("Next   let the hosts above synchronise their clocks; nothing is to be sent to them")
     elif bad:
         lines.append("Next   ask the owner of the foreign rules above; they are reported, never removed")
     elif report.unread:
         lines.append("Next   make the hosts above reachable and run drift again")
     elif report.outcome == "ok":
         lines.append("Next   nothing to do")
+    elif ending:
+        lines.append("Next   ansible-playbook bulkhead.microseg.plan, then enforce: that extends the windows")
     else:
         lines.append("Next   look at the flows above: microseg explain CONSUMER PROVIDER SERVICE")
     return _screen(lines)
@@ -128,7 +156,10 @@ def _point(point: PointDrift) -> Iterator[str]:
     mark = "!" if point.state in ("wider", "mixed") else "?" if point.state == "unknown" else "-"
     cause = f"  cause {point.cause}" if point.cause else ""
     foreign = "  foreign" if point.foreign and point.cause != "foreign" else ""
-    yield f"{mark} {point.point}  {point.state.upper()}{cause}{foreign}{_since(point)}"
+    then = f"  from {_moment(point.moment)}Z on" if point.moment else ""
+    yield f"{mark} {point.point}  {point.state.upper()}{then}{cause}{foreign}{_since(point)}"
+    if point.cause == "clock":
+        yield "    its clock is not synchronised: timed rules are withheld until it is, and then heal by themselves"
     for box in point.boxes[:3]:
         yield from _box(box)
     if point.boxes_total > 3:

@@ -21,9 +21,9 @@ from ..model.bundle import Bundle
 from ..model.compare import Box, combine, without
 from ..model.estate import Direction
 from ..model.forms import Form
-from ..model.interim import artifact_of_form
 from ..model.intervals import Intervals, intersection, normalised, union
-from ..model.sharing import BundleForms, Comparer
+from ..model.sharing import Comparer, FormsInTime
+from .between import Stretches, stretches
 from .partial import PartialBundle
 from .phases import failsafe_form
 
@@ -49,7 +49,7 @@ class HeldBack:
 def held_back(new: Bundle, interim: Bundle, missed: Collection[str], at: datetime) -> HeldBack:
     """`missed`: every point that is not where phase 1 should have brought it, also those the plan left out."""
     addresses = _addresses(new, missed)
-    before, after = BundleForms(interim, at), BundleForms(new, at)
+    before, after = FormsInTime(interim), FormsInTime(new)
     comparer = Comparer()
     partial = PartialBundle(new)
     waits: dict[str, tuple[str, ...]] = {}
@@ -58,14 +58,16 @@ def held_back(new: Bundle, interim: Bundle, missed: Collection[str], at: datetim
     for point, entry in interim.points.items():
         if point in missed:
             continue
-        difference = comparer.difference(comparer.shared(before[point]), comparer.shared(after[point]))
-        boxes = []
+        times = stretches((*interim.artifact(point).validities, *new.artifact(point).validities), at)
+        boxes: dict[Box, list[datetime]] = {}
         waiting: set[str] = set()
-        for box in difference.wider:
-            shared = _shared(box, addresses.get((entry.zone, box.family, box.direction), {}))
-            for name, peers in shared.items():
-                boxes.append(replace(box, peers=peers))
-                waiting.add(name)
+        for part in times.parts:
+            first, last = (comparer.shared(forms.at(point, part.moment)) for forms in (before, after))
+            for box in comparer.difference(first, last).wider:
+                shared = _shared(box, addresses.get((entry.zone, box.family, box.direction), {}))
+                for name, peers in shared.items():
+                    boxes.setdefault(replace(box, peers=peers), []).append(part.moment)
+                    waiting.add(name)
         if not boxes:
             continue
         waits[point] = tuple(sorted(waiting))
@@ -77,7 +79,7 @@ def held_back(new: Bundle, interim: Bundle, missed: Collection[str], at: datetim
         if key in alike and _whole_own(boxes, entry.own):
             partial.add_alike(point, alike[key])
             continue
-        policy = partial.add(_withheld(new.artifact(point), after[point], tuple(boxes), at))
+        policy = partial.add(_withheld(new.artifact(point), after, boxes, times))
         if _whole_own(boxes, entry.own):
             alike[key] = policy
     return HeldBack(partial.bundle(), waits, services)
@@ -112,11 +114,16 @@ def _whole_own(boxes: Collection[Box], own: Mapping[Family, Intervals]) -> bool:
     return all(box.own == own.get(box.family, ()) for box in boxes)
 
 
-def _withheld(artifact: Artifact, form: Form, boxes: tuple[Box, ...], at: datetime) -> Artifact:
-    """The desired rules with denials in front, so that they keep their names; else their bare meaning."""
+def _withheld(
+    artifact: Artifact, forms: FormsInTime, boxes: Mapping[Box, Collection[datetime]], times: Stretches
+) -> Artifact:
+    """The desired rules with denials in front, so that they keep their names; else their bare meaning.
+
+    `boxes` with the moments of the stretches in which they wait.
+    """
     sets = dict(artifact.sets)
     denials: dict[Direction, list[ArtifactRule]] = {"ingress": [], "egress": []}
-    for number, box in enumerate(boxes):
+    for number, (box, moments) in enumerate(boxes.items()):
         peers, own = _named(box.family, box.peers), _named(box.family, box.own)
         whole = box.own == artifact.own.get(box.family, ())
         sets[peers.id] = peers
@@ -130,6 +137,7 @@ def _withheld(artifact: Artifact, form: Form, boxes: tuple[Box, ...], at: dateti
                 box.services,
                 (peers.id,),
                 None if whole else (own.id,),
+                schedule=times.outside(moments),
             )
         )
     if all(_denies(artifact.of(direction)) for direction in denials if denials[direction]):
@@ -139,8 +147,12 @@ def _withheld(artifact: Artifact, form: Form, boxes: tuple[Box, ...], at: dateti
             egress=_in_front(artifact.egress, denials["egress"]),
             sets=sets,
         )
-    wanted = combine(without(form, boxes), failsafe_form(artifact, at), union)
-    return artifact_of_form(wanted, artifact, TAG)
+
+    def wanted(moment: datetime) -> Form:
+        waiting = tuple(box for box, moments in boxes.items() if moment in moments)
+        return combine(without(forms.at(artifact.point, moment), waiting), failsafe_form(artifact, moment), union)
+
+    return times.artifact(wanted, artifact, TAG)
 
 
 def _denies(policy: DirectionPolicy) -> bool:

@@ -10,6 +10,7 @@ both allow: every intermediate state lies within old ∩ new … old ∪ new, in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -18,9 +19,9 @@ from ..model.artifact import FAILSAFE, Artifact, DirectionPolicy
 from ..model.bundle import Bundle
 from ..model.compare import Difference, combine, intersect
 from ..model.forms import Form, of_artifact
-from ..model.interim import artifact_of_form
 from ..model.intervals import union
 from ..model.live import ABSENT
+from .between import Stretches
 from .partial import PartialBundle
 
 #: What a phase does at one point. `interim` writes old ∩ new, `new` the desired rules, `remove` takes ours away.
@@ -70,21 +71,26 @@ class Interim:
     each point gains in phase 2, which is what a missing neighbour makes it hold back (`holdback.py`).
     """
 
-    def __init__(self, new: Bundle, at: datetime) -> None:
+    def __init__(self, new: Bundle) -> None:
         self._new = new
-        self._at = at
         self._partial = PartialBundle(new)
         self._known: dict[tuple[object, ...], str] = {}
 
-    def add(self, point: str, before: Form, after: Form) -> None:
-        """Both forms made of shared cells, so that points of one class are worked out once."""
-        key = _alike(before, after, self._new.points[point].policy)
+    def add(self, point: str, times: Stretches, forms: Mapping[datetime, tuple[Form, Form]]) -> None:
+        """`forms` before and after at the moment of every stretch, made of shared cells, so that points of one class
+        are worked out once.
+        """
+        parts = [_alike(*forms[part.moment], self._new.points[point].policy) for part in times.parts]
+        key = None if None in parts else (times, *parts)
         if key is not None and key in self._known:
             self._partial.add_alike(point, self._known[key])
             return
         artifact = self._new.artifact(point)
-        form = combine(intersect(before, after), failsafe_form(artifact, self._at), union)
-        policy = self._partial.add(artifact_of_form(form, artifact, TAG))
+
+        def between(moment: datetime) -> Form:
+            return combine(intersect(*forms[moment]), failsafe_form(artifact, moment), union)
+
+        policy = self._partial.add(times.artifact(between, artifact, TAG))
         if key is not None:
             self._known[key] = policy
 

@@ -4,12 +4,13 @@
 """The plan as a document: a digested body, which an approval covers, and evidence beside it (docs/plan-format.md).
 
 The body never holds addresses, counters, flows or clocks, so it stays the same while workloads of known classes come
-and go and time passes.
+and go and time passes. What changes at some times only stands under the conditions that hold then, so a plan made at
+night is the plan made in the morning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -52,12 +53,29 @@ class PointPlan:
         return cls(modes, data["policy"], data["base"], PointSteps(*data["steps"]), data["inverse"])
 
 
+@dataclass(frozen=True, slots=True)
+class TimedChanges:
+    """Changes while the conditions `when` hold, and no other condition on time that the plan knows."""
+
+    when: tuple[str, ...]
+    changes: tuple[ClassChange, ...]
+
+    def to_dict(self, classes: Mapping[str, int]) -> dict[str, Any]:
+        return {"when": list(self.when), "changes": [change.to_dict(classes) for change in self.changes]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], classes: Sequence[str]) -> TimedChanges:
+        return cls(tuple(data["when"]), tuple(ClassChange.from_dict(one, classes) for one in data["changes"]))
+
+
 @dataclass(frozen=True)
 class Body:
     """What is approved.
 
     `probes`: how many packets of each expectation every point must pass (chosen from the changes, then from what was
-    observed). `classes` is the membership envelope: workloads of these classes may come and go.
+    observed). `classes` is the membership envelope: workloads of these classes may come and go. `changes` are those of
+    every moment; `timed` those that depend on the time. `all_times`: every combination of times within a year was
+    looked at.
     """
 
     kind: Kind
@@ -70,10 +88,18 @@ class Body:
     probes: int
     waivers: tuple[str, ...]
     classes: tuple[str, ...]
+    timed: tuple[TimedChanges, ...] = ()
+    all_times: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         numbers = {name: number for number, name in enumerate(self.classes)}
+        by_time: dict[str, Any] = {}
+        if self.timed:
+            by_time["timed"] = [one.to_dict(numbers) for one in self.timed]
+        if not self.all_times:
+            by_time["all_times"] = False
         return {
+            **by_time,
             "kind": self.kind,
             "policy": self.policy,
             "previous_policy": self.previous_policy,
@@ -99,6 +125,8 @@ class Body:
             probes=data["probes"],
             waivers=tuple(data["waivers"]),
             classes=tuple(data["classes"]),
+            timed=tuple(TimedChanges.from_dict(one, data["classes"]) for one in data.get("timed", ())),
+            all_times=data.get("all_times", True),
         )
 
     @cached_property
@@ -172,13 +200,17 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A change that only the clock brings: the rule starts or ends by itself."""
+    """A change that only the clock brings: the rule starts or ends by itself, or opens and closes again and again.
+
+    `recurs` says when in words, "" for a single moment.
+    """
 
     moment: str
     rule: str
     action: str
-    event: Literal["starts", "expires"]
+    event: Literal["starts", "expires", "opens", "closes"]
     points: int
+    recurs: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -187,7 +219,28 @@ class Scheduled:
             "action": self.action,
             "event": self.event,
             "points": self.points,
+            "recurs": self.recurs,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What the plan changes from a later moment on and not now. `when` says in words what holds then."""
+
+    moment: str
+    when: str
+    statements: tuple[Sentence, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "moment": self.moment,
+            "when": self.when,
+            "statements": [statement.to_dict() for statement in self.statements],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Later:
+        return cls(data["moment"], data["when"], tuple(Sentence.from_dict(one) for one in data["statements"]))
 
 
 @dataclass(frozen=True)
@@ -197,7 +250,8 @@ class Evidence:
     `counts` per platform: change, equal, unknown, writer. `observed` says what the flows cover, None without any.
     `boxes` show per point how its own rules change (at most a few each). `foreign` are points where rules of somebody
     else also drop packets. `left_out` says why a point is not touched, `others` who writes
-    the points that are not ours to write.
+    the points that are not ours to write. `later` is what becomes allowed or denied by the clock alone, within a year.
+    `extended`: points that get windows of their schedules up to a later day, and that day.
     """
 
     at: str
@@ -219,6 +273,8 @@ class Evidence:
     others: Mapping[str, str]
     foreign: tuple[str, ...]
     boxes: Mapping[str, Mapping[str, Any]]
+    later: tuple[Later, ...] = ()
+    extended: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -241,6 +297,8 @@ class Evidence:
             "others": dict(self.others),
             "foreign": list(self.foreign),
             "boxes": {point: dict(boxes) for point, boxes in self.boxes.items()},
+            "later": [one.to_dict() for one in self.later],
+            "extended": dict(self.extended),
         }
 
     @classmethod
@@ -257,6 +315,8 @@ class Evidence:
             others=data["others"],
             foreign=tuple(data["foreign"]),
             boxes=data["boxes"],
+            later=tuple(Later.from_dict(one) for one in data.get("later", ())),
+            extended=data.get("extended", {}),
             **{key: data[key] for key in same},
         )
 

@@ -14,6 +14,7 @@ from ..model.compare import difference
 from ..model.errors import PlanError, StoreError
 from ..model.forms import of_artifact
 from ..model.intervals import intersection
+from .between import stretches
 from .bundles import load_artifact, load_bundle, save_bundle
 from .holdback import HeldBack
 from .phases import PHASES
@@ -134,12 +135,16 @@ def target_artifact(store: Store, plan: Plan, point: str, phase: str, held: Held
 def verify_within(plan: Plan, between: Artifact, approved: Artifact) -> None:
     """What is written on the way names no approval of its own, so it may open nothing that the approved rules do not.
 
-    Both are judged at the moment of the plan. Raises PlanError (E-PLAN-BUNDLE).
+    Both are judged from the moment of the plan on, at every moment at which either changes by itself. Raises PlanError
+    (E-PLAN-BUNDLE).
     """
     at = datetime.fromisoformat(plan.evidence.at)
+    times = stretches((*between.validities, *approved.validities), at)
     own = {family: intersection(approved.own.get(family, ()), between.own.get(family, ())) for family in FAMILIES}
     same = own == {family: approved.own.get(family, ()) for family in FAMILIES}
-    if not same or difference(of_artifact(approved, at), of_artifact(between, at)).wider:
+    if not same or any(
+        difference(of_artifact(approved, part.moment), of_artifact(between, part.moment)).wider for part in times.parts
+    ):
         raise PlanError(
             "E-PLAN-BUNDLE",
             f"What the store has for {approved.point} on the way to plan {plan.digest[:8]} opens more than the plan "

@@ -104,6 +104,11 @@ def unobserved(denies: bool) -> Risk:
     return Risk(None, None, "UNKNOWN") if denies else Risk(0.0, 0.0, "LOW")
 
 
+def worst(risks: Iterable[Risk]) -> Risk:
+    """The one that rises most, as of several moments; what is unknown is worse than what is known."""
+    return max(risks, key=lambda risk: math.inf if risk.after is None else risk.after - (risk.before or 0.0))
+
+
 def level(increase: float, limits: tuple[float, float]) -> Level:
     return "LOW" if increase < limits[0] else "MEDIUM" if increase < limits[1] else "HIGH"
 

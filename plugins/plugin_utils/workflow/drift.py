@@ -38,6 +38,8 @@ _NEXT = {
     "pending": "ansible-playbook bulkhead.microseg.enforce",
     "policy": "ansible-playbook bulkhead.microseg.plan",
     "membership": "ansible-playbook bulkhead.microseg.sync",
+    "windows": "ansible-playbook bulkhead.microseg.plan",
+    "clock": "let the hosts synchronise their clocks",
     "foreign": "ask the owner of the foreign rules",
     "unread": "make the unread hosts reachable, then: ansible-playbook bulkhead.microseg.drift",
 }

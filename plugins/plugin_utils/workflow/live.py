@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from ..enforcement.driver import Decision, Packet, Reading
 from ..enforcement.nftables.driver import Nftables
 from ..enforcement.nftables.legacy import as_listed
+from ..model.addresses import Family
 from ..model.bundle import Bundle
 from ..model.errors import StoreError
+from ..model.forms import Form
+from ..model.intervals import Intervals
 from ..model.live import ABSENT, ControlPath, PointState
 from ..orchestration.store import ANYTHING, Store
 
@@ -60,8 +64,23 @@ def understand(bundle: Bundle, answers: Mapping[str, Answer], at: datetime) -> L
             record=answer.get("record"),
             reasons=reading.form.reasons,
             control_path=_control_path(answer.get("control_path")),
+            times=reading.times,
+            again=_again(own, foreign, entry.own) if reading.times else None,
+            windows_until=reading.windows_until,
+            withheld=reading.withheld,
         )
     return LiveEstate(states, readings)
+
+
+def _again(own: Any, foreign: Any, addresses: Mapping[Family, Intervals]) -> Callable[..., tuple[Form, Form]]:
+    """Reads the same listing at other moments, each once."""
+
+    @cache
+    def forms(moment: datetime, trusting: bool) -> tuple[Form, Form]:
+        reading = Nftables.read(own, foreign, addresses, moment, trusting)
+        return reading.own_form, reading.form
+
+    return forms
 
 
 def _control_path(seen: Mapping[str, Any] | None) -> ControlPath | None:

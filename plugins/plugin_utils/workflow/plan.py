@@ -113,6 +113,7 @@ def _planned(inputs: Inputs, store: Store, bundle: Bundle, before: Bundle | None
             controller_named_twice=request.controller_named_twice,
             places=places(inputs),
             settings_place=str(inputs.policy.settings.place),
+            windows_until=Nftables.windows_until,
         ),
         load_observations(store),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .attribute import decide
 from .capabilities import CAPABILITIES
+from .clock import horizon
 from .read import read
 from .render import render
 
@@ -18,5 +19,6 @@ class Nftables:
     #: Part of what a plan approves: grows whenever equal artifacts are rendered into other rules.
     renderer = "nftables/2"
     render = staticmethod(render)
+    windows_until = staticmethod(horizon)
     read = staticmethod(read)
     decide = staticmethod(decide)
