@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from .authoring import grant, rules
 from .job import Job
+from .linting import lint
 from .options import (
     AtOption,
     ExtraVarsOption,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(rules, name="rule")
 app.command()(grant)
+app.command()(lint)
 app.command()(owners)
 app.command()(review)
 POLICY = Path("policy")
@@ -71,39 +73,6 @@ def check(
 
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.check(job, as_enforced, author, base)))
-
-
-@app.command()
-def lint(
-    flows: Annotated[
-        Path | None,
-        typer.Option("--flows", metavar="FILE", help="Observed flows: also say which rules are too broad, or unused."),
-    ] = None,
-    fail_on: Annotated[
-        Literal["error", "warning", "info"],
-        typer.Option("--fail-on", metavar="SEVERITY", help="The most harmless severity that makes the exit code 1."),
-    ] = "warning",
-    ends_within: Annotated[
-        int, typer.Option("--ends-within", metavar="DAYS", min=0, help="Say which rules end within so many days.")
-    ] = 30,
-    inventory: InventoryOption = None,
-    policy: PolicyOption = POLICY,
-    extra_vars: ExtraVarsOption = None,
-    vault_id: VaultIdOption = None,
-    vault_password_file: VaultPasswordFileOption = None,
-    at: AtOption = "",
-    format: Annotated[
-        Literal["table", "json", "sarif", "junit"],
-        typer.Option("--format", help="table for people, json for programs, sarif and junit for pipelines."),
-    ] = "table",
-) -> None:
-    """Say what is questionable about a policy. Rules that decide nothing, conflicts, slips, ends."""
-    from . import lint_verb
-
-    plain: Format = "json" if format == "json" else "table"
-    pipeline: Literal["", "sarif", "junit"] = "" if format == "table" or format == "json" else format
-    job = _job(plain, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
-    raise typer.Exit(job.run(lambda: lint_verb.lint(job, flows, fail_on, ends_within, pipeline)))
 
 
 @app.command()
