@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from ..model import services as line
@@ -24,13 +25,17 @@ _EVERYWHERE = Scope("", Selector(), estate=True)
 
 @dataclass(frozen=True, slots=True)
 class GuardrailResult:
-    """`witness` is a packet that breaks the guardrail: names or addresses, and a service."""
+    """`witness` is a packet that breaks the guardrail: names or addresses, and a service.
+
+    `at`: from when on it is violated; None where that is the moment asked about.
+    """
 
     guardrail: Guardrail
     outcome: Literal["holds", "violated"]
     witness: tuple[str, str, str] | None = None
     services: Intervals = ()
     pairs: int = 0
+    at: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -41,6 +46,7 @@ class GuardrailResult:
             "pairs": self.pairs,
             "services": line.show(self.services),
             "witness": dict(zip(("from", "to", "service"), self.witness, strict=True)) if self.witness else None,
+            "at": self.at.isoformat() if self.at else None,
             "file": self.guardrail.place.file,
             "line": self.guardrail.place.line,
         }

@@ -13,7 +13,8 @@ from ..policy.ambiguity import ambiguous_addresses
 from ..policy.compile import Stage
 from ..policy.decide import Decider
 from ..policy.expectations import TestResult, run_tests
-from ..policy.guardrails import GuardrailResult, judge_guardrails
+from ..policy.guardrails import GuardrailResult
+from ..policy.guardrails_in_time import JudgedInTime, judge_in_time, not_all_moments
 from .inputs import Inputs
 
 
@@ -57,11 +58,13 @@ class CheckReport:
 class _Judged:
     guardrails: tuple[GuardrailResult, ...] = ()
     tests: tuple[TestResult, ...] = ()
+    cut_short: Finding | None = None
 
 
 def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
     """Guardrails and tests judge intent, on active rulesets and beside them with the staged ones (DESIGN §3.21).
 
+    Guardrails are judged now and whenever a schedule or an end changes the answer within a year, tests at `inputs.at`.
     `as_enforced` asks about today's modes instead. They are left out while a rule is wrong: what a broken policy
     allows says nothing.
     """
@@ -77,6 +80,7 @@ def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
         *ambiguous,
         *map(_guardrail_finding, active.guardrails, staged.guardrails),
         *map(_test_finding, active.tests, staged.tests),
+        active.cut_short or staged.cut_short,
     ]
     return CheckReport(
         findings=tuple(finding for finding in findings if finding is not None),
@@ -90,11 +94,16 @@ def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
 
 
 def _judged(inputs: Inputs, stage: Stage, as_enforced: bool) -> _Judged:
+    intent = not as_enforced
+    judged = _guardrails(inputs, stage, intent)
+    tests = run_tests(inputs.policy, Decider(inputs.compiled(stage), inputs.at, intent=intent))
+    return _Judged(judged.results, tuple(tests), not_all_moments(judged))
+
+
+def _guardrails(inputs: Inputs, stage: Stage, intent: bool) -> JudgedInTime:
     compiled = inputs.compiled(stage)
-    plain = Decider(compiled, inputs.at, intent=not as_enforced, failsafe=False)
-    return _Judged(
-        tuple(judge_guardrails(inputs.policy, plain)),
-        tuple(run_tests(inputs.policy, Decider(compiled, inputs.at, intent=not as_enforced))),
+    return judge_in_time(
+        inputs.policy, compiled, inputs.at, lambda at: Decider(compiled, at, intent=intent, failsafe=False)
     )
 
 
@@ -103,11 +112,8 @@ def guardrail_findings(inputs: Inputs) -> list[Finding]:
     if not inputs.policy.guardrails:
         return []
     stages: tuple[Stage, ...] = ("active", "staged")
-    results = [
-        judge_guardrails(inputs.policy, Decider(inputs.compiled(stage), inputs.at, intent=True, failsafe=False))
-        for stage in stages
-    ]
-    found = map(_guardrail_finding, *results)
+    judged = [_guardrails(inputs, stage, intent=True) for stage in stages]
+    found = [*map(_guardrail_finding, *(one.results for one in judged)), *map(not_all_moments, judged[:1])]
     return [finding for finding in found if finding is not None]
 
 
@@ -117,14 +123,16 @@ def _guardrail_finding(active: GuardrailResult, staged: GuardrailResult) -> Find
         return None
     consumer, provider, service = result.witness
     now = result is active
+    later = f" from {result.at:%Y-%m-%d %H:%MZ} on" if result.at else ""
+    asked = f" --at {result.at:%Y-%m-%dT%H:%M:%SZ}" if result.at else ""
     return Finding(
         "E-GUARDRAIL" if now else "W-GUARDRAIL",
         "error" if now else "warning",
-        f"guardrail {result.guardrail.id} ({result.guardrail.severity}) {'is' if now else 'would be'} violated by "
-        f"{result.pairs} pairs{'' if now else ' with staged rulesets'}, "
+        f"guardrail {result.guardrail.id} ({result.guardrail.severity}) {'is' if now else 'would be'} violated{later} "
+        f"by {result.pairs} pairs{'' if now else ' with staged rulesets'}, "
         f"for example {consumer} -> {provider} {service}.",
         result.guardrail.place,
-        f"See: microseg explain {consumer} {provider} {service}",
+        f"See: microseg explain {consumer} {provider} {service}{asked}",
     )
 
 
