@@ -178,6 +178,7 @@ class PolicyTest:
     text: str
     because: str = ""
     place: Place = NOWHERE
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

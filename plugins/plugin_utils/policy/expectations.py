@@ -25,6 +25,7 @@ class TestResult:
 
     def to_dict(self) -> dict[str, Any]:
         return {
+            "name": self.test.name,
             "text": self.test.text,
             "expect": self.test.expect,
             "because": self.test.because,

@@ -83,6 +83,7 @@ BAD = [
     ("a scope twice", "---\nscope: a\nmatch: {app: a}\n---\nscope: a\nmatch: {app: a}\n", "E-SCOPE-TWICE", 9, "policy.yml:6"),
     ("a ruleset twice", "---\nscope: a\nmatch: {app: a}\nrulesets:\n - name: x\n - name: x\n", "E-RULESET-TWICE", 10, "policy.yml:9"),
     ("a guardrail twice", "guardrails:\n - {id: g, never: {from: any, to: {app: a}}}\n - {id: g, never: {from: any, to: {app: b}}}\n", "E-GUARDRAIL-TWICE", 7, "policy.yml:6"),
+    ("a test twice", 'tests:\n - {name: t, allow: "a -> b tcp/1"}\n - {name: t, allow: "a -> b tcp/2"}\n', "E-TEST-TWICE", 7, "policy.yml:6"),
     ("a workload twice", "workloads:\n - {name: a, addresses: [10.0.0.1]}\n - {name: a, addresses: [10.0.0.2]}\n", "E-WORKLOAD-TWICE", 7, "policy.yml:6"),
     ("a service address named as a workload", "workloads:\n - {name: a, addresses: [10.0.0.1]}\nservice_addresses:\n - {name: a, address: 10.0.0.2, ports: {tcp/1: tcp/1}, members: {app: a}}\n", "E-WORKLOAD-TWICE", 8, "policy.yml:6"),
     ("a service in two documents", "---\nservices: {postgresql: [tcp/1]}\n", "E-SERVICE-TWICE", 6, "policy.yml:3"),

@@ -5,8 +5,18 @@
 
 from __future__ import annotations
 
-from .edits import Edit, add_rule, move_rule, remove_rules
+from .edits import Edit, add_rule, add_ruleset, move_rule, remove_rules, remove_rulesets
 from .files import PolicyFiles, read_files
 from .naming import rule_id
 
-__all__ = ["Edit", "PolicyFiles", "add_rule", "move_rule", "read_files", "remove_rules", "rule_id"]
+__all__ = [
+    "Edit",
+    "PolicyFiles",
+    "add_rule",
+    "add_ruleset",
+    "move_rule",
+    "read_files",
+    "remove_rules",
+    "remove_rulesets",
+    "rule_id",
+]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +66,35 @@ def add_rule(
         item = document["rulesets"][target.position]
         item["rules"] = [*(item.get("rules") or []), dict(rule)]
     return Edit({scope.file: _checked(splicer, [change], data)})
+
+
+def add_ruleset(files: PolicyFiles, scope: WrittenScope, value: Mapping[str, Any]) -> Edit:
+    """Put a ruleset at the end of a scope. Raises PolicyError (E-EDIT)."""
+    splicer = Splicer(files.texts[scope.file], scope.file)
+    data = deepcopy([one for one, _spot in files.documents(scope.file)])
+    document = data[scope.document]
+    document["rulesets"] = [*(document.get("rulesets") or []), dict(value)]
+    found = entry(scope.spot, "rulesets")
+    if found is not None and isinstance(found[2], SequenceNode) and found[2].value and not found[2].flow_style:
+        lines = splicer.item(value, found[2].start_mark.column, flow=False)
+        change = splicer.insert_lines(found[2], lines)
+    else:
+        change = _append(splicer, scope.spot.node, "rulesets", value)
+    return Edit({scope.file: _checked(splicer, [change], data)})
+
+
+def remove_rulesets(files: PolicyFiles, scope: WrittenScope, names: Collection[str]) -> Edit:
+    """Take rulesets out of a scope, each with the comments that belong to it. Raises PolicyError (E-EDIT)."""
+    splicer = Splicer(files.texts[scope.file], scope.file)
+    data = deepcopy([one for one, _spot in files.documents(scope.file)])
+    document = data[scope.document]
+    positions = {position for position, item in enumerate(document["rulesets"]) if item["name"] in names}
+    document["rulesets"] = [item for item in document["rulesets"] if item["name"] not in names]
+    found = entry(scope.spot, "rulesets")
+    assert found is not None
+    _mapping, key, items = found
+    assert isinstance(items, SequenceNode)
+    return Edit({scope.file: _checked(splicer, splicer.remove_items(key, items, positions), data)})
 
 
 def remove_rules(files: PolicyFiles, rules: Iterable[tuple[WrittenRuleset, int]]) -> Edit:
@@ -164,4 +193,4 @@ def _checked(splicer: Splicer, changes: Sequence[Change], expected: list[Any]) -
     return text
 
 
-__all__ = ["Edit", "add_rule", "move_rule", "remove_rules"]
+__all__ = ["Edit", "add_rule", "add_ruleset", "move_rule", "remove_rules", "remove_rulesets"]

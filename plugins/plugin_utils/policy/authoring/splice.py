@@ -217,6 +217,11 @@ def flow_text(value: Mapping[str, Any]) -> str:
     return _dumped(value, True).strip()
 
 
+def block_text(value: Mapping[str, Any]) -> str:
+    """A mapping in lines of its own, the innermost lists and mappings in one line each."""
+    return _dumped(value, None)
+
+
 class _Dumper(yaml.SafeDumper):
     """Indents lists below their key."""
 
@@ -232,4 +237,4 @@ def _dumped(value: Mapping[str, Any], flow: bool | None) -> str:
     )
 
 
-__all__ = ["Change", "Splicer", "applied", "flow_text"]
+__all__ = ["Change", "Splicer", "applied", "block_text", "flow_text"]

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from .words import NAME, WORKLOAD_NAME, ScopeWords, SharedWords
+from .words import NAME, WORKLOAD_NAME, ScopeWords, SharedWords, Words
 
 _VALUE = {"type": ["string", "number"]}
 
@@ -122,6 +122,12 @@ def schema() -> dict[str, Any]:
     }
 
 
+def _definitions(model: type[Words]) -> dict[str, Any]:
+    made = TypeAdapter(model).json_schema(by_alias=True)
+    found = _linked({**made.pop("$defs", {}), model.__name__: made})
+    return {_public(name): node for name, node in found.items()}
+
+
 def _linked(value: Any) -> Any:
     """`$shape` to `$ref`, which pydantic would try to look up itself; made-up titles and nulls go."""
     if isinstance(value, list):
@@ -147,10 +153,12 @@ def _public(name: str) -> str:
     return name.removesuffix("Words")
 
 
-def words_at(model: str, path: tuple[Any, ...]) -> tuple[str, ...]:
+def words_at(model: type[Words], path: tuple[Any, ...]) -> tuple[str, ...]:
     """The keys that are valid in the mapping at this path of a document."""
     definitions = schema()["$defs"]
-    node: dict[str, Any] = definitions[_public(model)]
+    if _public(model.__name__) not in definitions:  # a file beside the policy with words of its own
+        definitions = _definitions(model)
+    node: dict[str, Any] = definitions[_public(model.__name__)]
     for step in path:
         if isinstance(step, int):
             node = node.get("items", {})

@@ -188,8 +188,16 @@ def _read_guardrail(words: GuardrailWords, spot: Spot, context: Context) -> Guar
 
 def read_tests(written: Sequence[tuple[PolicyTestWords, Spot]], context: Context) -> tuple[PolicyTest, ...]:
     tests = []
+    names: dict[str, Place] = {}
     for words, spot in written:
         with context.problems.collecting():
+            if words.name and names.setdefault(words.name, spot.place) != spot.place:
+                raise PolicyError(
+                    "E-TEST-TWICE",
+                    f"test {words.name} stands twice (first at {names[words.name]}).",
+                    spot["name"].place,
+                    "Give one of them another name.",
+                )
             if spot.has("allow") == spot.has("deny"):
                 raise PolicyError(
                     "E-TEST",
@@ -201,7 +209,7 @@ def read_tests(written: Sequence[tuple[PolicyTestWords, Spot]], context: Context
             text = words.allow or words.deny
             consumer, provider, services = _sentence(text, spot[word], context)
             expect = "allowed" if word == "allow" else "denied"
-            tests.append(PolicyTest(expect, consumer, provider, services, text, words.because, spot.place))  # type: ignore[arg-type]
+            tests.append(PolicyTest(expect, consumer, provider, services, text, words.because, spot.place, words.name))  # type: ignore[arg-type]
     return tuple(tests)
 
 

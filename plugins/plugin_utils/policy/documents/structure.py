@@ -189,5 +189,5 @@ def unusable(problems: Problems, place: Place) -> None:
         "E-VALUE",
         "a policy document is a mapping.",
         place,
-        f"Begin with one of: scope, {', '.join(words_at('SharedWords', ()))}.",
+        f"Begin with one of: scope, {', '.join(words_at(SharedWords, ()))}.",
     )

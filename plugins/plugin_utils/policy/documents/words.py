@@ -268,6 +268,7 @@ class GuardrailWords(Words):
 class PolicyTestWords(Words):
     """An expectation in a sentence: `CONSUMER -> PROVIDER SERVICE[, SERVICE]`, ends by name or address."""
 
+    name: Name = Field(default="", description="Unique among tests, where there is one; stays when the sentence changes.")
     allow: str = Field(default="", description="Must be allowed, between all addresses of the two.")
     deny: str = Field(default="", description="Must be denied, between all addresses of the two.")
     because: str = Field(default="", description="Shown when the test fails.")
