@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The verbs of the way a change takes through Git: owners."""
+"""The verbs of the way a change takes through Git: owners and review."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from typing import Annotated
 import typer
 
 from .job import Job
-from .options import FormatOption, PolicyOption
+from .options import (
+    AtOption,
+    ExtraVarsOption,
+    FormatOption,
+    InventoryOption,
+    PolicyOption,
+    VaultIdOption,
+    VaultPasswordFileOption,
+)
 
 POLICY = Path("policy")
 
@@ -33,4 +41,51 @@ def owners(
     raise typer.Exit(job.run(lambda: review_verbs.owners(job, write, check)))
 
 
-__all__ = ["owners"]
+def review(
+    before: Annotated[str, typer.Argument(metavar="BASE", help="The git revision before the change.")],
+    after: Annotated[
+        str, typer.Argument(metavar="[HEAD]", help="The git revision after it. [default: the working tree]")
+    ] = "",
+    inventory: InventoryOption = None,
+    policy: PolicyOption = POLICY,
+    flows: Annotated[
+        Path | None, typer.Option("--flows", metavar="FILE", help="Observed flows (docs/flow-format.md).")
+    ] = None,
+    author: Annotated[
+        str, typer.Option("--author", metavar="WHO", help="May WHO make this change? E-mail address or login.")
+    ] = "",
+    approved_by: Annotated[
+        list[str] | None,
+        typer.Option("--approved-by", metavar="WHO", help="WHO approved it; what is missing is an error. Repeat it."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the comment for a pull request, as Markdown.")
+    ] = None,
+    full: Annotated[
+        str, typer.Option("--full", metavar="WHERE", help="Where the whole review is, said where it was shortened.")
+    ] = "",
+    extra_vars: ExtraVarsOption = None,
+    vault_id: VaultIdOption = None,
+    vault_password_file: VaultPasswordFileOption = None,
+    at: AtOption = "",
+    format: FormatOption = "table",
+) -> None:
+    """Say what a change does to packets, risks, tests, and who must approve it. For a pull request."""
+    from . import review_verbs
+
+    job = Job(
+        format=format,
+        inventories=tuple(inventory or ()),
+        extra_vars=tuple(extra_vars or ()),
+        vault_ids=tuple(vault_id or ()),
+        vault_password_files=tuple(vault_password_file or ()),
+        policy=policy,
+        at=at,
+    )
+    asked = review_verbs.Asked(
+        before, after, flows, author, None if approved_by is None else tuple(approved_by), out, full
+    )
+    raise typer.Exit(job.run(lambda: review_verbs.review(job, asked)))
+
+
+__all__ = ["owners", "review"]

@@ -1,14 +1,15 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""owners: what the verbs of the way through Git do."""
+"""owners and review: what the verbs of the way through Git do."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..model.errors import PolicyError
+from ..model.errors import PolicyError, Rejected
 from .job import FINDINGS, OK, Answer, Job
 from .screen import Screen, plural
 
@@ -60,4 +61,43 @@ def _owners_screen(job: Job, file: Path, report: OwnersReport, data: dict[str, A
     return screen.text()
 
 
-__all__ = ["owners"]
+@dataclass(frozen=True)
+class Asked:
+    """What `review` was asked. `after` "" is the working tree, `approved_by` None lists approvals only."""
+
+    before: str
+    after: str
+    flows: Path | None
+    author: str
+    approved_by: tuple[str, ...] | None
+    out: Path | None
+    full: str
+
+
+def review(job: Job, asked: Asked) -> Answer:
+    from ..visibility.edges_file import read_edges
+    from ..workflow.review import ReviewRequest, refused, write_comment
+    from ..workflow.review import review as run
+    from ..workflow.revisions import AtRevision
+
+    request = ReviewRequest(
+        hosts=job.inventory().hosts if job.inventories else None,
+        edges=None if asked.flows is None else read_edges(asked.flows),
+        author=asked.author,
+        approved_by=asked.approved_by,
+        at=job.moment(),
+    )
+    after = AtRevision(asked.after, job.policy) if asked.after else job.policy
+    try:
+        made = run(AtRevision(asked.before, job.policy), after, request)
+    except Rejected as error:
+        if asked.out is not None:
+            write_comment(asked.out, refused(error.findings, asked.full))
+        raise
+    text = made.markdown(asked.full)
+    if asked.out is not None:
+        write_comment(asked.out, text)
+    return Answer(made.to_dict(), lambda: text, OK if made.ok else FINDINGS)
+
+
+__all__ = ["Asked", "owners", "review"]

@@ -247,7 +247,7 @@ class Provisioning:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What its members may write and make live.
+    """What its members may write and make live. A member is a person, with all e-mail addresses and logins of his.
 
     `scopes`, `tiers` and `stages` together say which rules, `documents` which other parts of the policy (`scopes` are
     names, borders and owners of scopes). `own_changes`: members may also approve and provision what they wrote.
@@ -255,7 +255,7 @@ class Role:
     """
 
     name: str
-    members: tuple[str, ...]
+    members: tuple[tuple[str, ...], ...]
     handle: str = ""
     scopes: tuple[str, ...] = ()
     tiers: tuple[Tier, ...] = ("application",)

@@ -30,7 +30,20 @@ def same_person(member: str, who: str) -> bool:
 
 
 def roles_of(roles: Sequence[Role], who: str) -> tuple[Role, ...]:
-    return tuple(role for role in roles if any(same_person(member, who) for member in role.members))
+    return tuple(role for role in roles if any(_is(member, who) for member in role.members))
+
+
+def _is(member: Sequence[str], who: str) -> bool:
+    return any(same_person(name, who) for name in member)
+
+
+def is_author(roles: Sequence[Role], who: str, author: str) -> bool:
+    """Are the two one person, be it under two names? Roles say which names are one person's."""
+    if not author:
+        return False
+    return same_person(who, author) or any(
+        _is(member, who) and _is(member, author) for role in roles for member in role.members
+    )
 
 
 def may_write_rule(role: Role, home: Home) -> bool:
@@ -108,12 +121,13 @@ def approves(roles: Sequence[Role], parties: Sequence[str], who: str, author: st
     Nobody approves his own change (`author`), unless a role that makes him a party says `own_changes`.
     """
     named = {role.name: role for role in roles}
+    own = is_author(roles, who, author)
     for party in parties:
         role = named.get(party)
         if role is None:
-            if same_person(party, who) and not (author and same_person(author, who)):
+            if same_person(party, who) and not own:
                 return True
-        elif roles_of((role,), who) and (not (author and same_person(author, who)) or role.own_changes):
+        elif roles_of((role,), who) and (not own or role.own_changes):
             return True
     return False
 
@@ -140,7 +154,7 @@ def may_provision(
             place,
             _could(fitting),
         )
-    if author and same_person(author, who) and not any(role.own_changes for role in allowed):
+    if is_author(policy.roles, who, author) and not any(role.own_changes for role in allowed):
         raise PlanError(
             "E-OWN-CHANGE",
             f"{who} wrote the change and may not provision it. Nothing was sent.",
@@ -156,6 +170,7 @@ def _fits(role: Role, kind: str, points: int) -> bool:
 
 __all__ = [
     "approves",
+    "is_author",
     "judge_author",
     "may_provision",
     "may_write_document",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +30,7 @@ from ..policy.decide import Decider, End
 from ..policy.difference import ChangedBox, PolicyDifference, compare_policies
 from ..policy.ends import Group
 from ..policy.resolve import resolve
-from .inputs import Hosts, load
+from .inputs import Hosts, Inputs, load
 from .revisions import Source, read
 
 
@@ -53,7 +53,13 @@ class DiffReport:
 
 
 def diff(
-    before: Source, after: Source, hosts: Hosts | None = None, *, stage: Stage = "active", at: datetime | None = None
+    before: Source,
+    after: Source,
+    hosts: Hosts | None = None,
+    *,
+    stage: Stage = "active",
+    at: datetime | None = None,
+    facts: Sequence[Path] = (),
 ) -> DiffReport:
     """`before` and `after` are policy directories, as they are or at a git revision.
 
@@ -64,19 +70,23 @@ def diff(
     """
     if hosts is None:
         return _without_inventory(before, after, stage, at or datetime.now(UTC))
-    old, new = load(before, hosts, at).usable(), load(after, hosts, at).usable()
-    lifter = Lifter(workload_entries(new.policy, new.estate))
-    difference = compare_policies(
-        Decider(old.compiled(stage), old.at),
-        Decider(new.compiled(stage), new.at),
-        lambda groups: _in_labels(groups, lifter),
-        _name,
-    )
+    old, new = load(before, hosts, at, facts).usable(), load(after, hosts, at, facts).usable()
     return DiffReport(
-        difference,
+        compare_inputs(old, new, stage),
         "inventory",
         tuple(sorted(set(old.estate.workloads) - set(new.estate.workloads))),
         tuple(sorted(set(new.estate.workloads) - set(old.estate.workloads))),
+    )
+
+
+def compare_inputs(old: Inputs, new: Inputs, stage: Stage = "active", intent: bool = False) -> PolicyDifference:
+    """Packets between the workloads that both have. `intent`: as if every managed side were in full mode."""
+    lifter = Lifter(workload_entries(new.policy, new.estate))
+    return compare_policies(
+        Decider(old.compiled(stage), old.at, intent),
+        Decider(new.compiled(stage), new.at, intent),
+        lambda groups: _in_labels(groups, lifter),
+        _name,
     )
 
 
@@ -84,8 +94,7 @@ def diff_bundles(before: Bundle, after: Bundle, at: datetime) -> DiffReport:
     """What two bundles let through, end to end, by the modes they were compiled with."""
     workloads = {**before.workloads, **after.workloads}
     lifter = Lifter(workloads)
-    forms = [_point_forms(name, before, after, at) for name in sorted({*before.points, *after.points})]
-    found = statements(Pairs(workloads, forms, lifter).changes(), workloads, lifter)
+    found = statements(pairs_of(before, after, at, lifter).changes(), workloads, lifter)
     boxes: dict[str, list[ChangedBox]] = {"allowed": [], "denied": []}
     for one in found:
         if one.verdict in boxes:
@@ -96,6 +105,12 @@ def diff_bundles(before: Bundle, after: Bundle, at: datetime) -> DiffReport:
         tuple(sorted(set(before.workloads) - set(after.workloads))),
         tuple(sorted(set(after.workloads) - set(before.workloads))),
     )
+
+
+def pairs_of(before: Bundle, after: Bundle, at: datetime, lifter: Lifter) -> Pairs:
+    """Who may talk to whom in two bundles, end to end."""
+    forms = [_point_forms(name, before, after, at) for name in sorted({*before.points, *after.points})]
+    return Pairs({**before.workloads, **after.workloads}, forms, lifter)
 
 
 def _point_forms(name: str, before: Bundle, after: Bundle, at: datetime) -> PointForms:
@@ -150,7 +165,13 @@ def _regions(groups: list[Group]) -> Intervals:
 
 
 def _without_inventory(before: Source, after: Source, stage: Stage, at: datetime) -> DiffReport:
-    policies = [read(source)[0] for source in (before, after)]
+    difference = compare_imagined(read(before)[0], read(after)[0], stage, at)
+    return DiffReport(difference, "label combinations")
+
+
+def compare_imagined(before: Policy, after: Policy, stage: Stage, at: datetime) -> PolicyDifference:
+    """By intent, over every label combination that the two policies tell apart."""
+    policies = (before, after)
     rules = [item for policy in policies for item in resolve(policy, {})[0]]
     elements = [element for item in rules for element in (*item.consumers, *item.providers)]
     named = {element.name for element in elements if element.kind == "workload"}
@@ -164,7 +185,7 @@ def _without_inventory(before: Source, after: Source, stage: Stage, at: datetime
         return Decider(compile_policy(policy, estate, stage), at, intent=True)
 
     old, new = map(decider, policies)
-    return DiffReport(compare_policies(old, new, _in_combinations, _combination, imagined=True), "label combinations")
+    return compare_policies(old, new, _in_combinations, _combination, imagined=True)
 
 
 def _in_combinations(groups: list[Group]) -> str:

@@ -148,7 +148,7 @@ def _handles(policy: Policy, parties: Iterable[str]) -> tuple[str, ...]:
 
 
 def _handle(party: str, role: Role | None) -> tuple[str, ...]:
-    words = (party,) if role is None else (role.handle,) if role.handle else role.members
+    words = (party,) if role is None else (role.handle,) if role.handle else tuple(member[0] for member in role.members)
     return tuple(word if "@" in word else f"@{word}" for word in words)
 
 

@@ -5,16 +5,23 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import services as line
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses import parse_address
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.edges import edges_of
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.flows import Flow, Observations
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.edges_file import write_edges
 
 from .conftest import Microseg
 
 ROLES = """
 roles:
   - name: team-shop
-    members: [ann@example.org, "@ann"]
+    members: [[ann@example.org, "@ann"]]
     handle: "@example/team-shop"
     write: {scopes: [shop]}
   - name: security
@@ -171,3 +178,171 @@ class TestAuthor:
     def test_base_without_author_and_unknown_base_are_2(self, microseg: Microseg) -> None:
         assert microseg("check", "--base", "main").stderr.startswith("E-AUTHOR")
         assert microseg("check", "--author", "ann", "--base", "nowhere").stderr.startswith("E-REVISION")
+
+
+class TestReview:
+    def test_of_nothing_changed_is_0(self, microseg: Microseg, repository: Path) -> None:
+        result = microseg("review", "main", "--format", "json")
+
+        assert result.code == 0
+        data = result.json
+        assert (data["outcome"], data["pairs_allowed"], data["pairs_denied"]) == ("ok", 0, 0)
+        assert (data["rules"], data["documents"], data["approvals"]) == ([], [], [])
+        assert {data[risk]["level"] for risk in ("security", "availability")} == {"LOW"}
+        assert str(repository) not in result.stdout
+
+    def test_says_packets_risks_approvals_and_what_breaks(self, microseg: Microseg, repository: Path) -> None:
+        flows(repository, ("10.0.0.1", "10.0.0.2", "tcp/5432", 12), ("10.0.0.1", "10.0.0.2", "tcp/22", 3))
+        edit(repository, "shop.yml", "[postgresql]", "[tcp/22, tcp/23]")
+
+        result = microseg("review", "main", "--flows", "flows.json", "--author", "ann", "--format", "json")
+
+        data = result.json
+        assert result.code == 1, "a test fails"
+        assert [(box["services"], box["witness"]["from"]) for box in data["newly_denied"]] == [(["tcp/5432"], "web-1")]
+        assert [box["services"] for box in data["newly_allowed"]] == [["tcp/22-23"]]
+        assert data["availability"] == {"before": 1.0, "after": 2.0, "level": "MEDIUM"}
+        (rule,) = data["rules"]
+        assert (rule["rule"], rule["what"]) == ("web-to-db@shop/core", "changed")
+        assert (rule["evidence"]["strength"], rule["evidence"]["conversations"]) == ("WEAK", 3)
+        assert rule["evidence"]["breaks"] == 12
+        assert [one["text"] for one in data["tests"]] == ["web-1 -> db-1 tcp/5432"]
+        assert data["approvals"] == [
+            {
+                "subject": "scope shop",
+                "parties": ["team-shop"],
+                "why": ["rule web-to-db@shop/core changed"],
+                "by": [],
+                "given": None,
+            }
+        ]
+        assert "E-MAY-RULE" not in result.stdout
+
+    @pytest.mark.parametrize(("count", "strength"), [(10, "JUSTIFIED"), (9, "WEAK"), (1, "WEAK"), (0, "NONE")])
+    def test_evidence_has_three_strengths(
+        self, microseg: Microseg, repository: Path, count: int, strength: str
+    ) -> None:
+        flows(repository, *([("10.0.0.1", "10.0.0.2", "tcp/99", count)] if count else []))
+        add_rule(repository, "{id: new, from: {role: web}, to: {role: db}, services: [tcp/99]}")
+
+        (rule,) = microseg("review", "main", "--flows", "flows.json", "--format", "json").json["rules"]
+
+        assert (rule["what"], rule["evidence"]["strength"]) == ("added", strength)
+
+    def test_a_rule_that_goes_is_no_low_risk(self, microseg: Microseg, repository: Path) -> None:
+        edit(repository, "shop.yml", "stage: active", "stage: draft")
+
+        without = microseg("review", "main", "--format", "json").json
+        flows(repository, ("10.0.0.1", "10.0.0.2", "tcp/5432", 40))
+        data = microseg("review", "main", "--flows", "flows.json", "--format", "json").json
+
+        assert without["availability"]["level"] == "UNKNOWN"
+        assert data["availability"] == {"before": 0.0, "after": 1.0, "level": "MEDIUM"}
+        assert data["rules"][0]["evidence"]["breaks"] == 40
+
+    def test_a_dropped_conversation_breaks_nothing(self, microseg: Microseg, repository: Path) -> None:
+        flows(repository, ("10.0.0.1", "10.0.0.2", "tcp/5432", 40), dropped=True)
+        edit(repository, "shop.yml", "stage: active", "stage: draft")
+
+        data = microseg("review", "main", "--flows", "flows.json", "--format", "json").json
+
+        assert data["rules"][0]["evidence"]["breaks"] == 0
+        assert data["availability"]["level"] == "LOW"
+
+    def test_says_which_tests_are_gone_and_what_nothing_looks_at_any_more(
+        self, microseg: Microseg, repository: Path
+    ) -> None:
+        flows(repository, ("10.0.0.3", "10.0.0.2", "tcp/5432", 7))
+        edit(repository, "all.yml", '  - {deny: "batch-1 -> db-1 tcp/5432"}\n', "")
+
+        data = microseg("review", "main", "--flows", "flows.json", "--format", "json").json
+
+        (lost,) = data["tests_lost"]
+        assert (lost["text"], lost["services"], lost["conversations"]) == ("batch-1 -> db-1 tcp/5432", ["tcp/5432"], 7)
+
+    def test_missing_approvals_are_errors_once_somebody_approved(self, microseg: Microseg, repository: Path) -> None:
+        add_rule(repository, "{id: new, from: {role: web}, to: {role: db}, services: [tcp/99]}")
+        words = ("review", "main", "--author", "ann", "--format", "json")
+
+        assert microseg(*words).code == 0
+        own = microseg(*words, "--approved-by", "ann@example.org", "--approved-by", "eve")
+        edit(repository, "roles.yml", "@ann", "@tim")
+        git(repository, "commit", "-qam", "Tim")
+        other = microseg("review", "main~1", "--approved-by", "tim", "--format", "json")
+
+        assert [one["code"] for one in own.json["findings"]] == ["E-APPROVAL"], "under another name"
+        assert [one["code"] for one in other.json["findings"]] == ["E-APPROVAL", "E-APPROVAL"]
+
+    def test_in_a_file_the_comment_and_on_stdout_json(self, microseg: Microseg, repository: Path) -> None:
+        add_rule(repository, '{id: new, from: {role: web}, to: {role: db}, services: [tcp/9], reason: "<b>@all"}')
+
+        result = microseg("review", "main", "--out", "out.md", "--format", "json")
+
+        text = (repository / "out.md").read_text()
+        assert result.json["rules"][0]["reason"] == "<b>@all"
+        assert text.startswith("<!-- microseg review -->\n## Policy review: in order")
+        assert "`<b>@all`" in text
+
+    def test_of_documents_that_cannot_be_read_is_2_with_a_comment(self, microseg: Microseg, repository: Path) -> None:
+        edit(repository, "shop.yml", "{role: web}", "{rolle: web}")
+
+        result = microseg("review", "main", "--out", "out.md")
+
+        assert result.code == 2
+        assert "E-LABEL-KEY" in (repository / "out.md").read_text()
+        assert result.stderr.startswith("E-LABEL-KEY")
+
+    def test_without_inventory_over_label_combinations(self, microseg: Microseg, repository: Path) -> None:
+        edit(repository, "shop.yml", "[postgresql]", "[tcp/22]")
+
+        data = microseg("review", "main", "--format", "json", inventory=False).json
+
+        assert data["basis"] == "label combinations"
+        assert data["newly_denied"][0]["services"] == ["tcp/5432"]
+        assert (data["guardrails"], data["tests"]) == (None, None)
+        assert [one["rule"] for one in data["rules"]] == ["web-to-db@shop/core"]
+
+    def test_what_a_scope_may_not_say_is_an_error_without_inventory_too(
+        self, microseg: Microseg, repository: Path
+    ) -> None:
+        add_rule(repository, "{id: out, from: {app: a}, to: {app: b}, services: [tcp/99]}")
+
+        result = microseg("review", "main", "--format", "json", inventory=False)
+
+        assert result.code == 1
+        assert "E-SCOPE-OUTSIDE" in [one["code"] for one in result.json["findings"]]
+
+    def test_of_two_revisions_does_not_look_at_the_working_tree(self, microseg: Microseg, repository: Path) -> None:
+        edit(repository, "shop.yml", "[postgresql]", "[tcp/22]")
+        git(repository, "commit", "-qam", "after")
+        edit(repository, "shop.yml", "[tcp/22]", "[tcp/nonsense]")
+
+        data = microseg("review", "main~1", "main", "--format", "json").json
+
+        assert [box["services"] for box in data["newly_allowed"]] == [["tcp/22"]]
+        assert data["after"]["revision"] == "main"
+
+
+def add_rule(repository: Path, text: str) -> None:
+    path = repository / "policy" / "shop.yml"
+    path.write_text(f"{path.read_text().rstrip()}\n      - {text}\n")
+
+
+def flows(repository: Path, *seen: tuple[str, str, str, int], dropped: bool = False) -> None:
+    """flows.json with conversations of a month."""
+    start, end = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+    found = tuple(
+        Flow(
+            parse_address(consumer),
+            parse_address(provider),
+            line.parse(service)[0][0],
+            count,
+            start,
+            end,
+            "test",
+            "dropped" if dropped else "allowed",
+        )
+        for consumer, provider, service, count in seen
+    )
+    observations = Observations(found, start, end, ("web-1",), ("web-1",), 0.0, "test")
+    write_edges(edges_of(observations), repository / "flows.json")

@@ -78,6 +78,8 @@ BAD = [
     ("a role twice", "---\nroles:\n  - {name: a, members: [x]}\n  - {name: a, members: [y]}\n", "E-ROLE-TWICE", 8, "policy.yml:7"),
     ("a role for a scope that is not there", "---\nroles: [{name: a, members: [x], write: {scopes: [shopp]}}]\n---\nscope: shop\nmatch: {app: shop}\n", "E-SCOPE", 6, "Did you mean shop?"),
     ("a role of nobody", "---\nroles: [{name: a, members: []}]\n", "E-VALUE", 6, "empty"),
+    ("a member that is a number", "---\nroles: [{name: a, members: [x, 7]}]\n", "E-VALUE", 6, "names nobody"),
+    ("a member of no name", "---\nroles: [{name: a, members: [[]]}]\n", "E-VALUE", 6, "names nobody"),
     ("a role for unknown documents", "---\nroles: [{name: a, members: [x], write: {documents: [test]}}]\n", "E-VALUE", 6, "Did you mean tests?"),
     ("a role for an unknown stage", "---\nroles: [{name: a, members: [x], write: {stages: [live]}}]\n", "E-STAGE", 6, "active"),
     ("a scope twice", "---\nscope: a\nmatch: {app: a}\n---\nscope: a\nmatch: {app: a}\n", "E-SCOPE-TWICE", 9, "policy.yml:6"),

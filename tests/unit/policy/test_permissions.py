@@ -36,7 +36,7 @@ tests: [{deny: "a -> b tcp/22"}]
 ROLES = """
 roles:
   - name: team-shop
-    members: [Ann@example.org, "@ann"]
+    members: [[Ann@example.org, "@ann"]]
     write: {scopes: [shop], stages: [draft, staged, active]}
     provision: {kinds: [policy], max_eps: 5}
   - name: team-pay
@@ -312,6 +312,8 @@ class TestApprovals:
         assert approves(roles, ("team-shop",), "ANN@example.org", "bob")
         assert not approves(roles, ("team-shop",), "bob", "ann")
         assert not approves(roles, ("team-shop",), "ann", "ann")
+        assert not approves(roles, ("team-shop",), "ann", "ANN@example.org"), "one person under two names"
+        assert not approves(roles, ("ann",), "ann", "ann@example.org"), "also where the person is the owner"
         assert approves(roles, ("security",), "eve", "eve"), "own_changes"
         assert approves(roles, ("pay-lead",), "@pay-lead", "ann")
         assert not approves(roles, ("pay-lead",), "pay-lead", "@Pay-Lead")

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ...model.policy import EVERY_SCOPE, Provisioning, Role
 from .nodes import Spot
 from .problems import Problems, nearest
-from .words import RoleWords
+from .words import WORKLOAD_NAME, RoleWords
+
+_ONE = re.compile(WORKLOAD_NAME)
 
 
 def read_roles(
@@ -18,7 +22,7 @@ def read_roles(
 ) -> tuple[Role, ...]:
     roles: dict[str, Role] = {}
     for words, spot in written:
-        role = _read_role(words, spot)
+        role = _read_role(words, spot, problems)
         _check_scopes(words, spot, scopes, problems)
         first = roles.setdefault(role.name, role)
         if first is not role:
@@ -31,11 +35,11 @@ def read_roles(
     return tuple(roles.values())
 
 
-def _read_role(words: RoleWords, spot: Spot) -> Role:
+def _read_role(words: RoleWords, spot: Spot, problems: Problems) -> Role:
     write, provision = words.write, words.provision
     return Role(
         name=words.name,
-        members=tuple(dict.fromkeys(words.members)),
+        members=tuple(_members(words.members, spot["members"], problems)),
         handle=words.handle,
         scopes=tuple(dict.fromkeys(write.scopes)),
         tiers=tuple(dict.fromkeys(write.tiers)),
@@ -45,6 +49,20 @@ def _read_role(words: RoleWords, spot: Spot) -> Role:
         own_changes=words.own_changes,
         place=spot.place,
     )
+
+
+def _members(written: Sequence[Any], spot: Spot, problems: Problems) -> Iterator[tuple[str, ...]]:
+    for number, member in enumerate(written):
+        names = member if isinstance(member, list) else [member]
+        if names and all(isinstance(name, str) and _ONE.match(name) for name in names):
+            yield tuple(dict.fromkeys(names))
+        else:
+            problems.error(
+                "E-VALUE",
+                f"members[{number + 1}] is {spot[number].written!r}, which names nobody.",
+                spot[number].place,
+                "Write an e-mail address or a login, or a list of those of one person.",
+            )
 
 
 def _check_scopes(words: RoleWords, spot: Spot, scopes: Sequence[str], problems: Problems) -> None:

@@ -93,6 +93,17 @@ SHAPES: dict[str, dict[str, Any]] = {
         "description": "An address, a block, the name of another list, or {cidr: BLOCK, zone: ZONE}.",
         "anyOf": [{"type": "string"}, {"$ref": "#/$defs/ZonedBlock"}],
     },
+    "Member": {
+        "description": "An e-mail address or login, or a list of those of one person.",
+        "anyOf": [
+            {"type": "string", "pattern": WORKLOAD_NAME, "maxLength": 254},
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "pattern": WORKLOAD_NAME, "maxLength": 254},
+            },
+        ],
+    },
     "Fact": {
         "description": "A label value, or {value, expires, source}.",
         "anyOf": [

@@ -30,6 +30,7 @@ WrittenPeers = Annotated[Any, WithJsonSchema({"$shape": "Peers"})]
 WrittenTarget = Annotated[Any, WithJsonSchema({"$shape": "Target"})]
 WrittenBlock = Annotated[Any, WithJsonSchema({"$shape": "Block"})]
 WrittenFact = Annotated[Any, WithJsonSchema({"$shape": "Fact"})]
+WrittenMember = Annotated[Any, WithJsonSchema({"$shape": "Member"})]
 WrittenText = Annotated[Any, WithJsonSchema({"type": ["string", "number"]})]
 WrittenShare = Annotated[Any, WithJsonSchema({"type": ["string", "number"]})]
 
@@ -268,7 +269,9 @@ class GuardrailWords(Words):
 class PolicyTestWords(Words):
     """An expectation in a sentence: `CONSUMER -> PROVIDER SERVICE[, SERVICE]`, ends by name or address."""
 
-    name: Name = Field(default="", description="Unique among tests, where there is one; stays when the sentence changes.")
+    name: Name = Field(
+        default="", description="Unique among tests, where there is one; stays when the sentence changes."
+    )
     allow: str = Field(default="", description="Must be allowed, between all addresses of the two.")
     deny: str = Field(default="", description="Must be denied, between all addresses of the two.")
     because: str = Field(default="", description="Shown when the test fails.")
@@ -300,8 +303,9 @@ class RoleWords(Words):
     """Who may do what. Without any role everybody may do everything."""
 
     name: Name = Field(description="Unique among roles; owners of scopes may name it.")
-    members: list[Annotated[str, Field(pattern=r"^\S+$", max_length=254)]] = Field(
-        min_length=1, description="E-mail addresses or logins of the Git forge."
+    members: list[WrittenMember] = Field(
+        min_length=1,
+        description="People: an e-mail address or login of the Git forge each, or a list of the names of one person.",
     )
     handle: str = Field(
         default="", pattern=r"^(@?[A-Za-z0-9][A-Za-z0-9_./\-]*)?$", description="Its name on the forge: `@org/team`."
