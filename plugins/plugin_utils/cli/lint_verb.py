@@ -36,7 +36,7 @@ def lint(job: Job, flows: Path | None, fail_on: Severity, within: int, pipeline:
 def _written(report: LintReport, pipeline: Pipeline) -> str:
     from ..monitoring.writers import junit, sarif
 
-    return sarif.render(report.report()) if pipeline == "sarif" else junit.render(report.report())
+    return sarif.render(report.report()) if pipeline == "sarif" else junit.render(report.report(failures=True))
 
 
 def _screen(job: Job, report: LintReport) -> str:

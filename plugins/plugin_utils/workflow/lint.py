@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,7 @@ class LintReport:
 
     @property
     def ok(self) -> bool:
-        limit = SEVERITIES.index(self.fail_on)
-        return not any(SEVERITIES.index(finding.severity) <= limit for finding in self.findings)
+        return not any(map(self._counts, self.findings))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -57,14 +56,20 @@ class LintReport:
             "waived": [finding.to_dict() for finding in self.waived],
         }
 
-    def report(self) -> dict[str, Any]:
-        """The form the report writers take: SARIF, JUnit."""
+    def _counts(self, finding: LintFinding) -> bool:
+        return SEVERITIES.index(finding.severity) <= SEVERITIES.index(self.fail_on)
+
+    def report(self, failures: bool = False) -> dict[str, Any]:
+        """The form the report writers take. `failures`: whatever counts is an error, as for JUnit, which knows no less."""
         return {
             "kind": "lint",
             "outcome": "ok" if self.ok else "findings",
             "at": self.at.isoformat(),
             "checked": [],
-            "findings": [_reported(finding) for finding in self.findings],
+            "findings": [
+                _reported(replace(finding, severity="error") if failures and self._counts(finding) else finding)
+                for finding in self.findings
+            ],
         }
 
 

@@ -42,7 +42,11 @@ def _redundant(covered: Covered) -> LintFinding:
     item = covered.item
     beside = _BESIDE.get(item.stage, "")
     nothing = item.rule.action == "pass" and not covered.by
-    why = "it lifts nothing" if nothing else f"{listed(covered.by)} decide the same"
+    why = (
+        "it lifts nothing"
+        if nothing
+        else f"{listed(covered.by)} {'decides' if len(covered.by) == 1 else 'decide'} the same"
+    )
     return about(
         item,
         "W-REDUNDANT",
