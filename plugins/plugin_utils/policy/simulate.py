@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..model.addresses import Address
 from ..model.calendar import Validity
 from ..model.edges import Edges
-from ..model.estate import DIRECTIONS, Workload
+from ..model.estate import DIRECTIONS, Estate
 from ..model.intervals import contains
 from .decide import Decider, End
 from .simulate_kinds import NO_KIND, Kinds, kinds_of
@@ -216,7 +216,7 @@ def verdict_of(decider: Decider, consumer: Address, provider: Address, point: in
     for service in estate.service_addresses:
         if service.address in (consumer, provider):
             return UNKNOWN, f"{service.name} is a service address; which member took part is not known"
-    sources, targets = _ends_at(estate.holders(consumer), consumer), _ends_at(estate.holders(provider), provider)
+    sources, targets = ends_at(estate, consumer), ends_at(estate, provider)
     found: dict[int, str] = {}
     for source, target in product(sources, targets):
         # Of those who share an address, one talks to another or to itself, not both.
@@ -229,8 +229,9 @@ def verdict_of(decider: Decider, consumer: Address, provider: Address, point: in
     return UNKNOWN, "workloads that share the address are answered differently"
 
 
-def _ends_at(holders: tuple[Workload, ...], address: Address) -> list[End]:
-    return [End(address, holder) for holder in holders] or [End(address)]
+def ends_at(estate: Estate, address: Address) -> list[End]:
+    """Whoever has the address, or nobody."""
+    return [End(address, holder) for holder in estate.holders(address)] or [End(address)]
 
 
 def _pair(decider: Decider, source: End, target: End, point: int) -> tuple[int, str]:
@@ -275,4 +276,4 @@ def _validities(question: Question) -> list[Validity]:
     ]
 
 
-__all__ = ["CHUNK", "Contexts", "Simulation", "agreed", "contexts", "verdict_of"]
+__all__ = ["CHUNK", "Contexts", "Simulation", "agreed", "contexts", "ends_at", "verdict_of"]
