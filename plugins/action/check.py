@@ -16,7 +16,8 @@ class ActionModule(EstateAction):
     """Check the whole policy once; see modules/check.py for the documentation."""
 
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
-        report = check(load(arguments["policy"], inventory.hosts, arguments["at"]), arguments["as_enforced"])
+        inputs = load(arguments["policy"], inventory.hosts, arguments["at"], arguments["facts"])
+        report = check(inputs, arguments["as_enforced"])
         data = report.to_dict()
         if arguments["report"]:
             write_report(arguments["report"], data)

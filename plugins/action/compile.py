@@ -18,7 +18,7 @@ class ActionModule(EstateAction):
     _supports_diff = False
 
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
-        inputs = load(arguments["policy"], inventory.hosts, arguments["at"])
+        inputs = load(arguments["policy"], inventory.hosts, arguments["at"], arguments["facts"])
         kept = keep(
             inputs,
             arguments["store"],

@@ -19,7 +19,7 @@ class ActionModule(EstateAction):
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
         expected = inventory.workload_ids(inventory.members(arguments["target"]))
         answers = inventory.registered(arguments["seen"])
-        inputs = load(arguments["policy"], inventory.hosts, arguments["at"])
+        inputs = load(arguments["policy"], inventory.hosts, arguments["at"], arguments["facts"])
         report = discover(inputs.estate, answers, open_store(arguments["store"]), inputs.at, expected)
         data = {
             **report.to_dict(),

@@ -16,7 +16,7 @@ class ActionModule(EstateAction):
     """Count and list the workloads; see modules/estate.py for the documentation."""
 
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
-        report = estate(load(arguments["policy"], inventory.hosts, arguments["at"]))
+        report = estate(load(arguments["policy"], inventory.hosts, arguments["at"], arguments["facts"]))
         data = report.to_dict()
         if arguments["report"]:
             write_report(arguments["report"], data)

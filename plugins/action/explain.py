@@ -16,7 +16,7 @@ class ActionModule(EstateAction):
     """Answer one question about the policy; see modules/explain.py for the documentation."""
 
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
-        inputs = load(arguments["policy"], inventory.hosts, arguments["at"])
+        inputs = load(arguments["policy"], inventory.hosts, arguments["at"], arguments["facts"])
         report = explain_fully(
             inputs, arguments["from"], arguments["to"], arguments["service"], stage=arguments["stage"]
         ).to_dict()

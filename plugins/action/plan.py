@@ -39,7 +39,7 @@ class ActionModule(EstateAction):
             controller_named_twice=own <= set(arguments["controller_hosts"]),
             allowed_shrink=arguments["allowed_shrink"],
         )
-        inputs = load(arguments["policy"], inventory.hosts, arguments["at"])
+        inputs = load(arguments["policy"], inventory.hosts, arguments["at"], arguments["facts"])
         store = open_store(arguments["store"])
         if arguments["inverse_of"]:
             digest = "" if arguments["inverse_of"] == "latest" else arguments["inverse_of"]

@@ -13,6 +13,13 @@ options:
     description: Directory of policy documents, on the controller.
     type: path
     required: true
+  facts:
+    description:
+      - Files of facts on the controller, such as posture of workloads, members of groups and sessions of users.
+      - Every fact in them has an end; what has ended is unknown.
+    type: list
+    elements: path
+    default: []
   at:
     description: The moment to answer for, in ISO 8601 with a time zone. The default is now.
     type: str

@@ -44,13 +44,14 @@ class EstateAction(ActionBase):  # type: ignore[misc]
     def answer(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
         """The result of the task, in JSON types. May raise MicrosegError.
 
-        `policy` and `store` are paths, `at` is a datetime or None, the others as documented.
+        `policy` and `store` are paths, `facts` a list of them, `at` is a datetime or None, the others as documented.
         """
 
 
 def _typed(arguments: dict[str, Any]) -> dict[str, Any]:
     typed = {name: Path(arguments[name]) for name in ("policy", "store") if arguments.get(name)}
-    return {**arguments, **typed, "at": moment(arguments.get("at"))}
+    facts = [Path(path) for path in arguments.get("facts") or ()]
+    return {**arguments, **typed, "facts": facts, "at": moment(arguments.get("at"))}
 
 
 def documented_spec(action: str) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Job:
     extra_vars: tuple[str, ...] = ()
     vault_ids: tuple[str, ...] = ()
     vault_password_files: tuple[str, ...] = ()
+    facts: tuple[Path, ...] = ()
     policy: Path = Path("policy")
     store: Path = Path(".microseg")
     at: str = ""
@@ -70,7 +71,7 @@ class Job:
         """The same with an inventory that was opened before."""
         from ..workflow.inputs import load
 
-        return load(self.policy, inventory.hosts, self.moment())
+        return load(self.policy, inventory.hosts, self.moment(), self.facts)
 
     def moment(self) -> datetime | None:
         """`--at`; None means now. Raises PolicyError (E-TIME)."""
@@ -82,6 +83,7 @@ class Job:
         if inventory:
             options += [word for source in self.inventories for word in ("-i", source)]
             options += [word for given in self.extra_vars for word in ("-e", redact(given))]
+            options += [word for path in self.facts for word in ("--facts", str(path))]
         if self.policy != Path("policy") and "-p" not in words:
             options += ["-p", str(self.policy)]
         return shlex.join(["microseg", *words, *options])

@@ -14,6 +14,7 @@ from .job import Job
 from .options import (
     AtOption,
     ExtraVarsOption,
+    FactsOption,
     Format,
     InventoryOption,
     PolicyOption,
@@ -41,6 +42,7 @@ def lint(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: Annotated[
         Literal["table", "json", "sarif", "junit"],
@@ -58,6 +60,7 @@ def lint(
         extra_vars=tuple(extra_vars or ()),
         vault_ids=tuple(vault_id or ()),
         vault_password_files=tuple(vault_password_file or ()),
+        facts=tuple(facts or ()),
         policy=policy,
         at=at,
     )

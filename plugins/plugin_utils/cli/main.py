@@ -17,6 +17,7 @@ from .linting import lint
 from .options import (
     AtOption,
     ExtraVarsOption,
+    FactsOption,
     FlowsOption,
     Format,
     FormatOption,
@@ -56,6 +57,7 @@ def check(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     as_enforced: Annotated[
         bool, typer.Option("--as-enforced", help="Judge guardrails and tests by today's modes instead of intent.")
@@ -71,7 +73,7 @@ def check(
     """Judge documents, estate, rules, guardrails and policy tests."""
     from . import policy_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.check(job, as_enforced, author, base)))
 
 
@@ -92,13 +94,14 @@ def reach(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
     """List which services every workload may use on every other one."""
     from . import policy_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.reach(job, consumers, providers, stage, with_failsafe)))
 
 
@@ -114,13 +117,14 @@ def explain(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
     """Say whether FROM may open SERVICE to TO, who decides, and what would allow it."""
     from . import explain_verb
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: explain_verb.explain(job, consumer, provider, service, stage, flows)))
 
 
@@ -137,13 +141,14 @@ def diff(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
     """Say which packets two policies or revisions treat differently. Without -i over every label combination."""
     from . import policy_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
     raise typer.Exit(job.run(lambda: policy_verbs.diff(job, before, after, stage)))
 
 
@@ -167,13 +172,14 @@ def simulate(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
     """Say what a draft would have done to observed flows, each judged at its time."""
     from . import simulate_verb
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: simulate_verb.simulate(job, draft, flows, since, until, revision, intent)))
 
 
@@ -187,13 +193,14 @@ def compile_(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
     """Compile policy and inventory into a bundle in the store."""
     from . import store_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
     raise typer.Exit(job.run(lambda: store_verbs.compile_(job, stage, allowed_shrink)))
 
 
@@ -220,13 +227,14 @@ def plan(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
     """Say what a rollout would newly allow and deny, or show a plan. Live state is what was recorded."""
     from . import store_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy, at=at, store=store)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
     if digest:
         wanted = "" if digest == "latest" else digest
         raise typer.Exit(job.run(lambda: store_verbs.show_plan(job, wanted)))
@@ -274,12 +282,13 @@ def doctor(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     format: FormatOption = "table",
 ) -> None:
     """Say what would stop the other verbs. Looks at the installation, the inventory and the policy."""
     from . import health
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, policy=policy)
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy)
     raise typer.Exit(job.run(lambda: health.doctor(job)))
 
 
@@ -298,6 +307,7 @@ def _job(
     extra_vars: list[str] | None,
     vault_id: list[str] | None,
     vault_password_file: list[str] | None,
+    facts: list[Path] | None,
     **options: Any,
 ) -> Job:
     return Job(
@@ -306,6 +316,7 @@ def _job(
         extra_vars=tuple(extra_vars or ()),
         vault_ids=tuple(vault_id or ()),
         vault_password_files=tuple(vault_password_file or ()),
+        facts=tuple(facts or ()),
         **options,
     )
 

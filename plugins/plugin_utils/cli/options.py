@@ -28,6 +28,12 @@ VaultPasswordFileOption = Annotated[
     list[str] | None,
     typer.Option("--vault-password-file", metavar="FILE", help="Vault password file; may be repeated."),
 ]
+FactsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--facts", metavar="FILE", help="File of facts: posture, groups and sessions of users; may be repeated."
+    ),
+]
 PolicyOption = Annotated[Path, typer.Option("--policy", "-p", metavar="DIR", help="Directory of policy documents.")]
 StoreOption = Annotated[
     Path, typer.Option("--store", metavar="DIR", help="Directory that keeps bundles, plans and readings.")

@@ -135,7 +135,7 @@ def diff(job: Job, before: str, after: str, stage: Stage) -> Answer:
     old, new = sides[before], sides[after]
     if isinstance(old, Source) and isinstance(new, Source):
         hosts = job.inventory().hosts if job.inventories else None
-        report = run(old, new, hosts, stage=stage, at=moment)
+        report = run(old, new, hosts, stage=stage, at=moment, facts=job.facts)
     else:
         first, second = (_bundle(job, side, stage) if isinstance(side, Source) else side for side in (old, new))
         report = diff_bundles(first, second, moment or datetime.now(UTC))
@@ -180,7 +180,7 @@ def _bundle(job: Job, source: Source, stage: Stage) -> Bundle:
             f"{source} is {what} and the other side a bundle.",
             hint="Give -i, for which the policy is compiled.",
         )
-    return compile_bundle(load(source, job.inventory().hosts, job.moment()), stage)
+    return compile_bundle(load(source, job.inventory().hosts, job.moment(), job.facts), stage)
 
 
 def _diff_screen(job: Job, before: str, after: str, data: dict[str, Any]) -> str:

@@ -169,7 +169,10 @@ class Guardrail:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """`expect` must be the verdict of every packet of `services` between the two named ends."""
+    """`expect` must be the verdict of every packet of `services` between the two named ends.
+
+    `at`: at this moment; None is the moment of the check.
+    """
 
     expect: Literal["allowed", "denied"]
     consumer: str
@@ -179,6 +182,7 @@ class PolicyTest:
     because: str = ""
     place: Place = NOWHERE
     name: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

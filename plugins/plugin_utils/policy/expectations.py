@@ -29,6 +29,7 @@ class TestResult:
             "text": self.test.text,
             "expect": self.test.expect,
             "because": self.test.because,
+            "at": self.test.at.isoformat() if self.test.at else None,
             "passes": self.passes,
             "detail": self.detail,
             "file": self.test.place.file,
@@ -37,12 +38,17 @@ class TestResult:
 
 
 def run_tests(policy: Policy, decider: Decider) -> list[TestResult]:
-    """`decider` must judge intent. An allow-test needs every pair of addresses, a deny-test none (DESIGN §3.11)."""
+    """`decider` must judge intent; a test with a moment of its own is asked for that.
+
+    An allow-test needs every pair of addresses, a deny-test none (DESIGN §3.11).
+    """
     cuts = _cuts(decider) if policy.tests else []
     return [_run(test, decider, cuts) for test in policy.tests]
 
 
 def _run(test: PolicyTest, decider: Decider, cuts: list[int]) -> TestResult:
+    if test.at is not None:
+        decider = Decider(decider.compiled, test.at, decider.intent, decider.failsafe)
     try:
         consumer, provider = find_targets(decider, test.consumer, test.provider)
         for point in _points(test.services, cuts):

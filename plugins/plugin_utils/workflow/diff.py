@@ -8,28 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ..model import services as line
-from ..model.addresses import FAMILIES, FAMILY_NAMES, cidrs
+from ..model.addresses import FAMILIES, FAMILY_NAMES
 from ..model.bundle import Bundle
 from ..model.forms import of_artifact
 from ..model.intervals import Intervals, normalised, union
 from ..model.lifting import Lifter
 from ..model.live import allow_everything
-from ..model.policy import Policy
 from ..orchestration.bundles import load_bundle, whole_bundle_digest
 from ..orchestration.pairs import Pairs, PointForms
 from ..orchestration.planstore import provisioned
 from ..orchestration.statements import Statement, statements
 from ..orchestration.store import Store
 from ..policy.bundling import workload_entries
-from ..policy.combinations import combinations, selectors_of, synthetic_estate
-from ..policy.compile import Stage, compile_policy
+from ..policy.compile import Stage
 from ..policy.decide import Decider, End
-from ..policy.difference import ChangedBox, PolicyDifference, compare_policies
+from ..policy.difference import ChangedBox, PolicyDifference, compare_over_time
 from ..policy.ends import Group
-from ..policy.resolve import resolve
+from ..policy.imagined import compare_imagined
 from .inputs import Hosts, Inputs, load
 from .revisions import Source, read
 
@@ -82,7 +81,7 @@ def diff(
 def compare_inputs(old: Inputs, new: Inputs, stage: Stage = "active", intent: bool = False) -> PolicyDifference:
     """Packets between the workloads that both have. `intent`: as if every managed side were in full mode."""
     lifter = Lifter(workload_entries(new.policy, new.estate))
-    return compare_policies(
+    return compare_over_time(
         Decider(old.compiled(stage), old.at, intent),
         Decider(new.compiled(stage), new.at, intent),
         lambda groups: _in_labels(groups, lifter),
@@ -169,42 +168,16 @@ def _without_inventory(before: Source, after: Source, stage: Stage, at: datetime
     return DiffReport(difference, "label combinations")
 
 
-def compare_imagined(before: Policy, after: Policy, stage: Stage, at: datetime) -> PolicyDifference:
-    """By intent, over every label combination that the two policies tell apart."""
-    policies = (before, after)
-    rules = [item for policy in policies for item in resolve(policy, {})[0]]
-    elements = [element for item in rules for element in (*item.consumers, *item.providers)]
-    named = {element.name for element in elements if element.kind == "workload"}
-    prefixes = [prefix for element in elements for prefix in element.prefixes]
-    reserved = [address for policy in policies for address in policy.settings.controllers]
-    reserved += [item.address for policy in policies for item in policy.service_addresses]
-    classes = combinations(selectors_of(rules, policies))
-
-    def decider(policy: Policy) -> Decider:
-        estate = synthetic_estate(classes, named, prefixes, policy, reserved)
-        return Decider(compile_policy(policy, estate, stage), at, intent=True)
-
-    old, new = map(decider, policies)
-    return compare_policies(old, new, _in_combinations, _combination, imagined=True)
-
-
-def _in_combinations(groups: list[Group]) -> str:
-    texts = sorted({_combination(group.representative) for group in groups if group.ends})
-    outside = _regions(groups)
-    if outside:
-        texts.append(",".join(cidrs(groups[0].family, outside)[:8]) + " outside the estate")
-    return " | ".join(texts)
-
-
-def _combination(end: End) -> str:
-    """A class by its labels; where written addresses tell ends apart, with the address."""
-    if end.workload is None:
-        return str(end.address)
-    labels = ",".join(f"{key}={fact.value}" for key, fact in sorted(end.workload.labels.items()))
-    text = labels or (end.workload.name if not end.workload.name.startswith("class-") else "(no labels)")
-    several = len(end.workload.of_family(end.address.family)) > 1
-    return f"{text} at {end.address}" if several else text
-
-
 def _name(end: End) -> str:
     return end.workload.name if end.workload is not None else str(end.address)
+
+
+__all__ = [
+    "DiffReport",
+    "bundle_named",
+    "compare_imagined",
+    "compare_inputs",
+    "diff",
+    "diff_bundles",
+    "pairs_of",
+]

@@ -14,7 +14,7 @@ from ...model.intervals import Intervals
 from ...model.policy import Evidence, Guardrail, PolicyTest, Rule, Ruleset, Scope, Waiver
 from ...model.schedule import Schedule
 from ...model.selectors import Selector
-from .moments import read_end
+from .moments import read_end, read_moment
 from .nodes import Spot
 from .peers import Context, read_peers, read_selector
 from .schedules import read_schedule
@@ -209,7 +209,10 @@ def read_tests(written: Sequence[tuple[PolicyTestWords, Spot]], context: Context
             text = words.allow or words.deny
             consumer, provider, services = _sentence(text, spot[word], context)
             expect = "allowed" if word == "allow" else "denied"
-            tests.append(PolicyTest(expect, consumer, provider, services, text, words.because, spot.place, words.name))  # type: ignore[arg-type]
+            at = read_moment(words.at, context.zone, spot["at"]) if spot.has("at") else None
+            tests.append(
+                PolicyTest(expect, consumer, provider, services, text, words.because, spot.place, words.name, at)  # type: ignore[arg-type]
+            )
     return tuple(tests)
 
 

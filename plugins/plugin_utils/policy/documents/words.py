@@ -275,6 +275,10 @@ class PolicyTestWords(Words):
     allow: str = Field(default="", description="Must be allowed, between all addresses of the two.")
     deny: str = Field(default="", description="Must be denied, between all addresses of the two.")
     because: str = Field(default="", description="Shown when the test fails.")
+    at: str = Field(
+        default="",
+        description="The moment it is asked for; without offset in `settings.timezone`. Else the moment of the check.",
+    )
 
 
 class RoleWriteWords(Words):
