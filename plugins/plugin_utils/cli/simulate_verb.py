@@ -84,7 +84,8 @@ def _lines(screen: Screen, heading: str, lines: list[dict[str, Any]], flows: int
     screen.line(f"{heading}   {plural(flows, 'flow')} in {plural(len(lines), 'line')}")
     for one in lines[:MOST]:
         ends = f"{'!' if loud else ' '} {one['from']} -> {one['to']}"
-        counts = f"{plural(one['flows'], 'flow')}, {plural(one['pairs'], 'pair')}, last {one['last_seen'][:16].replace('T', ' ')}"
+        last = one["last_seen"][:16].replace("T", " ")
+        counts = f"{plural(one['flows'], 'flow')}, {plural(one['pairs'], 'pair')}, last {last}"
         screen.line(f"{ends}  {one['service']}", counts)
         example = one["example"]
         said = f"      {example['from']} -> {example['to']}  {_why(one['decided'])}"
