@@ -19,6 +19,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.live impor
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.ages import with_ages
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.drift import drift
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.store import Store
+from tests.support.timed import alive
 from tests.unit.orchestration.builders import AT, UNREACHABLE, bundle, host, states
 
 HOSTS = [
@@ -167,8 +168,13 @@ def test_intent_is_judged_at_the_time_of_reading():
     timed = bundle(HOSTS, [*RULES, f"t: allow role=web -> role=db : tcp/9 expires={until}"])
     live = states(timed)
 
-    assert drift(timed, live, AT).outcome == "ok"
-    assert point(drift(timed, live, AT + timedelta(days=60)), "db-1").state == "wider"
+    report = drift(timed, alive(live, timed, AT), AT)
+    assert report.outcome == "ok"
+    # What is live has no end: it is open as intended today, and would still be in July.
+    endless = point(drift(timed, live, AT), "db-1")
+    assert (endless.state, endless.moment) == ("wider", until)
+    now = point(drift(timed, live, AT + timedelta(days=60)), "db-1")
+    assert (now.state, now.moment) == ("wider", "")
 
 
 def test_the_age_of_a_state_is_kept_until_it_changes(tmp_path):
