@@ -30,7 +30,8 @@ from .options import (
     VaultIdOption,
     VaultPasswordFileOption,
 )
-from .review import owners, review
+from .recommending import recommend
+from .review import owners, review, revisions
 
 app = typer.Typer(
     name="microseg",
@@ -46,6 +47,8 @@ app.command()(grant)
 app.command()(lint)
 app.command()(owners)
 app.command()(review)
+app.command()(revisions)
+app.command()(recommend)
 POLICY = Path("policy")
 STORE = Path(".microseg")
 
@@ -221,6 +224,10 @@ def plan(
         typer.Option("--controller-host", metavar="HOST", help="Touch this host although microseg runs on it."),
     ] = None,
     allowed_shrink: ShrinkOption = None,
+    revision: Annotated[
+        str,
+        typer.Option("--revision", metavar="REV", help="Plan the policy of this git revision, as to go back to it."),
+    ] = "",
     store: StoreOption = STORE,
     inventory: InventoryOption = None,
     policy: PolicyOption = POLICY,
@@ -239,7 +246,7 @@ def plan(
         wanted = "" if digest == "latest" else digest
         raise typer.Exit(job.run(lambda: store_verbs.show_plan(job, wanted)))
     sizes, own = tuple(batches or ()), tuple(controller_hosts or ())
-    raise typer.Exit(job.run(lambda: store_verbs.make_plan(job, live, target, sizes, own, allowed_shrink)))
+    raise typer.Exit(job.run(lambda: store_verbs.make_plan(job, live, target, sizes, own, allowed_shrink, revision)))
 
 
 @app.command()
