@@ -21,11 +21,12 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.explain import explain
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.reach import reach
 
-from ..support.policies import ASKED_AT, POINTS, World, random_world
+from ..support.policies import ASKED_AT, CONDITIONS_AT, POINTS, World, random_world
 from .brute_force import BruteForce, service_point
 from .fixtures import inputs_of
 
 SAMPLE = 120
+CONDITIONS = 24
 FULL = int(2000 * float(os.environ.get("MICROSEG_PROOF_FRACTION", "1")))
 
 
@@ -54,8 +55,9 @@ def points_in(version: int):
 
 def compare_reach(world: World, at: str, stage: str, failsafe: bool) -> int:
     """Number of packets compared."""
-    reference = BruteForce(world.documents, world.hosts)
-    report = reach(inputs_of(world.documents, world.hosts, moment(at)), stage=stage, with_failsafe=failsafe)
+    reference = BruteForce(world.documents, world.hosts, world.facts)
+    inputs = inputs_of(world.documents, world.hosts, moment(at), world.facts)
+    report = reach(inputs, stage=stage, with_failsafe=failsafe)
     answers = {(pair.consumer, pair.provider, pair.family): pair for pair in report.pairs}
     compared = 0
     expected_keys = set()
@@ -87,8 +89,8 @@ def compare_reach(world: World, at: str, stage: str, failsafe: bool) -> int:
 
 def compare_artifacts(world: World, at: str) -> int:
     """The compiled artifact of every host says, side by side, what the evaluator says; outsiders included."""
-    reference = BruteForce(world.documents, world.hosts)
-    bundle = compile_bundle(inputs_of(world.documents, world.hosts, moment(at)))
+    reference = BruteForce(world.documents, world.hosts, world.facts)
+    bundle = compile_bundle(inputs_of(world.documents, world.hosts, moment(at), world.facts))
     compared = 0
     strangers = [
         ("", ip) for ip in map(ipaddress.ip_address, ("203.0.113.9", "10.0.0.77", "2001:db8:ffff::1", "10.0.0.250"))
@@ -115,8 +117,8 @@ def compare_artifacts(world: World, at: str) -> int:
 
 
 def compare_explanations(world: World, at: str, take: int) -> int:
-    reference = BruteForce(world.documents, world.hosts)
-    inputs = inputs_of(world.documents, world.hosts, moment(at))
+    reference = BruteForce(world.documents, world.hosts, world.facts)
+    inputs = inputs_of(world.documents, world.hosts, moment(at), world.facts)
     chooser = random.Random(world.seed)
     names = [*reference.workloads, "203.0.113.9", "2001:db8:ffff::1"]
     names += [item["name"] for item in reference.service_addresses]
@@ -141,6 +143,29 @@ def prove(seed: int) -> int:
     at = ASKED_AT[seed % len(ASKED_AT)]
     packets = compare_reach(world, at, ("active", "staged")[seed % 2], bool(seed % 3))
     return packets + compare_artifacts(world, at) + compare_explanations(world, at, 12)
+
+
+def prove_conditions(seed: int) -> int:
+    """One world at three of the moments."""
+    world = random_world(seed, conditions=True)
+    packets = 0
+    for number in range(3):
+        at = CONDITIONS_AT[(seed * 3 + number) % len(CONDITIONS_AT)]
+        packets += compare_reach(world, at, ("active", "staged")[seed % 2], bool(seed % 3))
+        packets += compare_artifacts(world, at) + compare_explanations(world, at, 8)
+    return packets
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_random_policies_with_conditions_agree_with_the_reference(block: int) -> None:
+    assert sum(prove_conditions(seed) for seed in range(500 + block, 500 + CONDITIONS, 4)) > 0
+
+
+@pytest.mark.proof
+def test_hundreds_of_random_policies_with_conditions_agree_with_the_reference() -> None:
+    packets = sum(prove_conditions(seed) for seed in range(20_000, 20_000 + FULL // 4))
+    print(f"\n{FULL // 4} policies with conditions, three moments each (seeds from 20000): {packets:,} packets agree")
+    assert packets
 
 
 @pytest.mark.parametrize("block", range(6))

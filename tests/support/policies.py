@@ -13,6 +13,25 @@ LABELS = {"app": ["shop", "crm"], "role": ["web", "db", "job"], "env": ["prod", 
 #: Moments around which facts and rules end.
 MOMENTS = ["2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"]
 ASKED_AT = ["2026-11-24T12:00:00Z", "2026-12-15T00:00:00Z", "2027-02-01T00:00:00Z"]
+#: What conditions turn on: hours of weekdays, nights, ends of months, the two days on which clocks change.
+SCHEDULES = [
+    ("DTSTART;TZID=Europe/Berlin:20260105T080000\nRRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "PT10H"),
+    ("DTSTART:20260101T220000\nRRULE:FREQ=DAILY", "PT8H"),
+    ("DTSTART;TZID=America/New_York:20260131T000000\nRRULE:FREQ=MONTHLY;BYMONTHDAY=-1", "P1D"),
+    ("DTSTART;TZID=Europe/Berlin:20260301T023000\nRRULE:FREQ=DAILY\nEXDATE:20261215T013000Z", "PT1H30M"),
+    ("DTSTART;TZID=Australia/Lord_Howe:20260104T014500\nRRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=SU", "PT12H"),
+    ("DTSTART:20261124T110000Z\nRRULE:FREQ=DAILY;COUNT=3", "PT2H"),
+    ("DTSTART;TZID=Europe/Berlin:20261231T180000\nRRULE:FREQ=YEARLY", "P1DT6H"),
+    ("DTSTART:20261201T000000Z", "P2W"),
+]
+GROUPS = ["dba", "ops"]
+USERS = ["ann", "bob", "eve"]
+CONDITIONS_AT = [
+    "2026-11-24T12:00:00Z", "2026-11-24T23:30:00Z", "2026-11-28T12:00:00Z", "2026-11-30T18:00:00Z",
+    "2026-12-01T00:00:00Z", "2026-12-15T02:00:00Z", "2026-12-31T20:00:00Z", "2027-01-01T10:00:00Z",
+    "2027-03-28T01:29:59Z", "2027-03-28T01:30:00Z", "2027-03-28T02:59:59Z", "2027-10-31T00:45:00Z",
+    "2027-10-31T02:15:00Z", "2027-04-03T15:10:00Z", "2028-02-29T12:00:00Z",
+]  # fmt: skip
 SERVICES = [
     "tcp/22", "tcp/443", "tcp/5432", "tcp/5430-5440", "tcp/0-1023", "tcp", "udp/53", "udp/50-60", "udp", "sctp/7",
     "icmp/8", "icmp/3.4", "icmp/3.0-3", "icmp", "icmpv6/128", "icmpv6", "proto/47", "proto/40-60", "any", "pg", "mixed",
@@ -41,22 +60,24 @@ class World:
     seed: int
     documents: list[dict[str, Any]] = field(default_factory=list)
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, Any] | None = None
 
 
-def random_world(seed: int, hosts: int | None = None, kernel: bool = False) -> World:
+def random_world(seed: int, hosts: int | None = None, kernel: bool = False, conditions: bool = False) -> World:
     """`kernel`: only what a set of real hosts can show: one zone, every host managed and with IPv4 and IPv6,
-    nothing that ends, and no service addresses."""
-    return _Maker(seed, hosts, kernel).make()
+    nothing that ends, and no service addresses. `conditions`: rules with schedules and users, and a file of facts."""
+    return _Maker(seed, hosts, kernel, conditions).make()
 
 
 class _Maker:
-    def __init__(self, seed: int, hosts: int | None, kernel: bool) -> None:
+    def __init__(self, seed: int, hosts: int | None, kernel: bool, conditions: bool) -> None:
         self.random = random.Random(seed)
         self.world = World(seed)
         self.count = hosts or self.random.randint(3, 7)
         self.kernel = kernel
+        self.conditions = conditions
         expiring = [] if kernel else self.random.choice([[], ["posture"], ["posture"], ["posture", "env"]])
-        self.expiring = set(expiring)
+        self.expiring = set(expiring) | ({"posture"} if conditions else set())
         self.next_rule = 0
 
     def chance(self, probability: float) -> bool:
@@ -72,6 +93,7 @@ class _Maker:
                     "timezone": self.random.choice(["UTC", "Europe/Berlin", "America/New_York"]),
                     "controllers": self.random.choice([["10.0.0.250"], ["10.0.0.250", "10.0.0.1"], ["2001:db8::1"]]),
                     **({"management_ports": ["tcp/22"]} if self.chance(0.5) else {}),
+                    **({"user_groups": GROUPS} if self.conditions else {}),
                 }
             }
         )
@@ -88,7 +110,39 @@ class _Maker:
                 self._scope("webs", self.random.choice([{"role": ["web", "job"]}, "role in (web,job)"]), False)
             )
         self.random.shuffle(documents)
+        if self.conditions:
+            self.world.facts = self._facts()
         return self.world
+
+    def _facts(self) -> dict[str, Any]:
+        """Posture of workloads that have none, and sessions; each with an end among the moments asked about."""
+        items = [*self.world.hosts.items()]
+        items += [(item["name"], item) for document in self.world.documents for item in document.get("workloads", [])]
+        without = [name for name, item in items if "posture" not in item["labels"]]
+        ends = [*MOMENTS, "2026-11-24T23:30:00Z", "2027-10-31T00:45:00Z"]
+        sessions = []
+        for name, item in items:
+            for user in USERS:
+                if self.chance(0.3):
+                    zoned = {"zone": item["zone"]} if "zone" in item else {}
+                    where = {"workload": name} if self.chance(0.7) else {"address": item["addresses"][0], **zoned}
+                    until = {"until": self.random.choice(ends)} if self.chance(0.7) else {}
+                    sessions.append({"user": user, **where, **until})
+        return {
+            "format": 1,
+            "source": "random",
+            "observed": "2026-11-24T08:00:00Z",
+            "ttl": self.random.choice(["PT12H", "P1W", "P200D"]),
+            "labels": {
+                name: {
+                    "posture": self.random.choice(["ok", "bad", {"value": "ok", "expires": self.random.choice(ends)}])
+                }
+                for name in without
+                if self.chance(0.7)
+            },
+            "groups": {group: self.random.sample(USERS, self.random.choice([1, 2])) for group in GROUPS},
+            "sessions": sessions,
+        }
 
     def _hosts(self) -> None:
         unmanaged = []
@@ -180,6 +234,9 @@ class _Maker:
             rule["reject"] = True
         if not self.kernel and self.chance(0.15):
             rule["expires"] = self.random.choice(["2026-11-30", "2026-12-31", *MOMENTS])
+        if self.conditions and self.chance(0.4):
+            schedule, duration = self.random.choice(SCHEDULES)
+            rule["when"] = {"schedule": schedule, "duration": duration}
         return rule
 
     def _inside_side(self, action: str, free: list[str]) -> Any:
@@ -192,6 +249,8 @@ class _Maker:
         return elements[0] if len(elements) == 1 else elements
 
     def _element(self, estate: bool, action: str, provider: bool) -> Any:
+        if self.conditions and not provider and action != "pass" and self.chance(0.3):
+            return {"users": self.random.sample(GROUPS, self.random.choice([1, 1, 2]))}
         kind = self.random.random()
         if kind < 0.5:
             return self._selector(action, list(LABELS))
