@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.provisi
     barrier,
     begin,
     finish,
+    record_begin,
     record_wave,
 )
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.store import load_plan, open_store
@@ -37,9 +38,11 @@ class ActionModule(EstateAction):
     def _begin(self, arguments: dict[str, Any], inventory: Inventory) -> dict[str, Any]:
         store = open_store(arguments["store"])
         only = None if arguments["only"] is None else inventory.workload_ids(arguments["only"])
-        rollout = begin(store, arguments["plan"], only).to_dict()
+        who = arguments["author"]
+        rollout = begin(store, arguments["plan"], only, who, arguments["change_author"]).to_dict()
         if not self._task.check_mode:
             hold(store, os.getppid(), arguments["lease_seconds"])
+            record_begin(store, rollout["plan"], who)
         names = inventory.inventory_names()
         waves = {
             phase: [[names[workload] for workload in wave] for wave in waves]

@@ -49,6 +49,18 @@ options:
     description: How long nobody else may provision from this store after O(act=begin) or the last recorded wave.
     type: int
     default: 1800
+  author:
+    description:
+      - Who makes the plan live, with O(act=begin), by e-mail address or login. Kept in the journal.
+      - Required where roles of the policy say who may provision, and then held against them.
+    type: str
+    default: ''
+  change_author:
+    description:
+      - Who wrote the change, with O(act=begin). Nobody provisions his own change, unless a role of his says
+        C(own_changes).
+    type: str
+    default: ''
 author:
   - bulkhead.microseg contributors (@bulkhead)
 seealso:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The verbs of the way a change takes through Git: owners and review."""
+"""The verbs of the way a change takes through Git: owners, review and revisions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from .job import Job
 from .options import (
     AtOption,
     ExtraVarsOption,
+    FactsOption,
     FormatOption,
     InventoryOption,
     PolicyOption,
+    StoreOption,
     VaultIdOption,
     VaultPasswordFileOption,
 )
 
 POLICY = Path("policy")
+STORE = Path(".microseg")
 
 
 def owners(
@@ -67,6 +70,7 @@ def review(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
@@ -81,6 +85,7 @@ def review(
         vault_password_files=tuple(vault_password_file or ()),
         policy=policy,
         at=at,
+        facts=tuple(facts or ()),
     )
     asked = review_verbs.Asked(
         before, after, flows, author, None if approved_by is None else tuple(approved_by), out, full
@@ -88,4 +93,17 @@ def review(
     raise typer.Exit(job.run(lambda: review_verbs.review(job, asked)))
 
 
-__all__ = ["owners", "review"]
+def revisions(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, metavar="N", help="So many git revisions.")] = 10,
+    policy: PolicyOption = POLICY,
+    store: StoreOption = STORE,
+    format: FormatOption = "table",
+) -> None:
+    """Say which revision of the policy is live, what was provisioned when and by whom, and how to go back."""
+    from . import review_verbs
+
+    job = Job(format=format, policy=policy, store=store)
+    raise typer.Exit(job.run(lambda: review_verbs.revisions(job, limit)))
+
+
+__all__ = ["owners", "review", "revisions"]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""owners and review: what the verbs of the way through Git do."""
+"""owners, review and revisions: what the verbs of the way through Git do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .job import FINDINGS, OK, Answer, Job
 from .screen import Screen, plural
 
 if TYPE_CHECKING:
+    from ..workflow.history import History
     from ..workflow.owners import OwnersReport
 
 
@@ -86,6 +87,7 @@ def review(job: Job, asked: Asked) -> Answer:
         author=asked.author,
         approved_by=asked.approved_by,
         at=job.moment(),
+        facts=job.facts,
     )
     after = AtRevision(asked.after, job.policy) if asked.after else job.policy
     try:
@@ -100,4 +102,42 @@ def review(job: Job, asked: Asked) -> Answer:
     return Answer(made.to_dict(), lambda: text, OK if made.ok else FINDINGS)
 
 
-__all__ = ["Asked", "owners", "review"]
+def revisions(job: Job, limit: int) -> Answer:
+    from ..workflow.history import history
+    from ..workflow.store import open_store
+
+    store = open_store(job.store) if (job.store / "format").exists() else None  # looking makes no store
+    found = history(store, job.policy, limit)
+    return Answer(found.to_dict(), lambda: _revisions_screen(job, found))
+
+
+def _revisions_screen(job: Job, found: History) -> str:
+    screen = Screen()
+    state = f"LIVE {found.live[:8]}" if found.live else "NOTHING PROVISIONED"
+    screen.line(f"REVISIONS  {job.policy}  working tree {found.tree[:8] or 'cannot be read'}", state)
+    screen.rows(
+        (
+            "live" if one.live else "",
+            one.commit[:8],
+            one.date[:16].replace("T", " "),
+            one.policy[:8] or one.problem,
+            one.author,
+            one.subject,
+        )
+        for one in found.revisions
+    )
+    if found.provisioned:
+        screen.line("PROVISIONED")
+        screen.rows(
+            (one.time[:16].replace("T", " "), f"plan {one.plan[:8]}", one.policy[:8], one.kind, one.outcome, one.by)
+            for one in found.provisioned
+        )
+    if found.before:
+        screen.line("  back to what was live before: ansible-playbook bulkhead.microseg.rollback, or")
+        screen.next(job.command("plan", "--revision", found.before[:8]))
+    else:
+        screen.next(job.command("plan", "--revision", found.revisions[0].commit[:8]) if found.revisions else "git log")
+    return screen.text()
+
+
+__all__ = ["Asked", "owners", "review", "revisions"]

@@ -54,8 +54,13 @@ def make_plan(
     batches: tuple[str, ...],
     controller_hosts: tuple[str, ...],
     allowed_shrink: int | None,
+    revision: str = "",
 ) -> Answer:
-    """Plan on live state that was recorded: the last reading of the store, or a file."""
+    """Plan on live state that was recorded: the last reading of the store, or a file.
+
+    With a `revision` for the policy as it was then; who may provision the plan is what the policy says now.
+    """
+    from ..workflow.inputs import at_revision
     from ..workflow.plan import PlanRequest, plan
     from ..workflow.store import open_store
 
@@ -73,7 +78,10 @@ def make_plan(
         allowed_shrink=allowed_shrink,
         record=False,
     )
-    made = plan(job.inputs_of(inventory), store, request).plan
+    inputs = job.inputs_of(inventory)
+    if revision:
+        inputs = at_revision(inputs, revision, job.policy, inventory.hosts, job.facts)
+    made = plan(inputs, store, request).plan
     return _plan_answer(job, made, f"live state of {read}\n")
 
 

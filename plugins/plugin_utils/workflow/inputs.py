@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..policy.compile import Compiled, Stage, compile_policy
 from ..policy.documents import label_variables
 from ..policy.estate_builder import build_estate
 from ..policy.facts_file import load_facts
-from .revisions import Source, read
+from .revisions import AtRevision, Source, read
 
 #: Gives the inventory hosts, told which of their variables label rules refer to and in which time zone dates end.
 Hosts = Callable[[frozenset[str], str], Sequence[InventoryHost]]
@@ -67,6 +67,15 @@ def load(source: Source, hosts: Hosts, at: datetime | None = None, facts: Sequen
     known, fact_findings = load_facts(facts, policy, moment)
     found = hosts(label_variables(policy), policy.settings.timezone)
     return join(policy, (*document_findings, *fact_findings), found, moment, known)
+
+
+def at_revision(now: Inputs, revision: str, directory: Path, hosts: Hosts, facts: Sequence[Path] = ()) -> Inputs:
+    """The policy of a git revision for the estate of today. Roles are those of `now`: what one may today, not then.
+
+    Raises what `load` raises.
+    """
+    then = load(AtRevision(revision, directory), hosts, now.at, facts)
+    return replace(then, policy=replace(then.policy, roles=now.policy.roles))
 
 
 def join(

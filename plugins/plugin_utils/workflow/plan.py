@@ -23,6 +23,7 @@ from .compile import compile_bundle
 from .dependencies import keep_dependencies
 from .inputs import Inputs
 from .live import Answer, keep_answers, understand
+from .provisioners import keep_roles
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def _planned(inputs: Inputs, store: Store, bundle: Bundle, before: Bundle | None
             Nftables.render(artifact, artifact.policy_digest(), inputs.at)
     digest = save_plan(store, result, bundle)
     keep_dependencies(store, result, inputs)
+    keep_roles(store, result, inputs.policy.roles)
     return PlanResult(result, bundle, digest)
 
 

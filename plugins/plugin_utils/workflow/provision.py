@@ -33,6 +33,7 @@ from ..orchestration.planfile import Plan
 from ..orchestration.planstore import load_plan, set_provisioned, target_artifact, verify_bundle, verify_within
 from ..orchestration.store import ANYTHING, Store
 from .dependencies import dependencies_of
+from .provisioners import refuse_provisioning
 
 LEASE = "provision"
 LAST_PLAN = "provisioned-plan"
@@ -62,13 +63,17 @@ class Rollout:
         }
 
 
-def begin(store: Store, digest: str, only: Collection[str] | None = None) -> Rollout:
+def begin(
+    store: Store, digest: str, only: Collection[str] | None = None, who: str = "", change_author: str = ""
+) -> Rollout:
     """Check the approved plan against its bundle and say who is touched when.
 
     `only` narrows the workloads that are touched (`--limit`), never what was planned; who is not touched counts as
-    having missed phase 1. Raises PlanError (E-NO-PLAN, E-PLAN-BUNDLE, E-PLAN-MEMBERSHIP), StoreError.
+    having missed phase 1. `who` asks for it, and must be allowed to where roles say who is; `change_author` wrote the
+    change. Raises PlanError (E-NO-PLAN, E-PLAN-BUNDLE, E-PLAN-MEMBERSHIP, E-MAY-PROVISION, E-OWN-CHANGE), StoreError.
     """
     plan = load_plan(store, digest)
+    refuse_provisioning(store, plan, who, change_author)
     bundle = load_bundle(store, plan.evidence.bundle)
     verify_bundle(plan, bundle)
     points = {bundle.points[name].workload: name for name in plan.body.points}
@@ -88,6 +93,12 @@ def _waves(plan: Plan, bundle: Bundle, phase: str, only: Collection[str] | None)
             yield names
 
 
+def record_begin(store: Store, digest: str, who: str) -> None:
+    """Who made a plan live, where somebody was named."""
+    if who:
+        Journal(store).record(digest, "*", "begin", "started", by=who)
+
+
 def take_lease(store: Store, holder: str, seconds: int) -> Lease:
     """One rollout at a time; a dead controller's lease runs out. Raises StoreError (E-STORE-LEASED)."""
     return acquire(store, LEASE, holder, seconds)
@@ -100,9 +111,7 @@ def give_back(store: Store, holder: str) -> None:
         release(store, Lease(LEASE, holder, datetime.fromisoformat(ref.value["until"]), ref.version))
 
 
-def slice_for(
-    store: Store, digest: str, workload: str, phase: str, at: datetime | None = None
-) -> dict[str, Any]:
+def slice_for(store: Store, digest: str, workload: str, phase: str, at: datetime | None = None) -> dict[str, Any]:
     """What `nftables_policy` is to arm on one host in one phase: one small read of the store.
 
     Returns {"do": "nothing"} or {"do": "arm", "state", "policy", "base", "plan", "step", "warm_up", "reset"}. `at`: the

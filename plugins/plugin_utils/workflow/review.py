@@ -52,6 +52,7 @@ class ReviewRequest:
     author: str = ""
     approved_by: tuple[str, ...] | None = None
     at: datetime | None = None
+    facts: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def review(before: Source, after: Source, request: ReviewRequest) -> Review:
         findings = _without_estate(old, new)
         workloads = estate = None
     else:
-        first, second = load(before, request.hosts, at), load(after, request.hosts, at)
+        first, second = (load(side, request.hosts, at, request.facts) for side in (before, after))
         old, new, workloads = first.policy, second.policy, second.estate.workloads
         estate = first.estate
         made = changes(old, new)
@@ -120,7 +121,9 @@ def review(before: Source, after: Source, request: ReviewRequest) -> Review:
             **packets.to_dict(),
             "pairs_allowed": sum(box.pairs for box in packets.newly_allowed),
             "pairs_denied": sum(box.pairs for box in packets.newly_denied),
-            "today": None if today is None else {key: len(boxes_) for key, boxes_ in today.to_dict().items()},
+            "today": None
+            if today is None
+            else {"newly_allowed": len(today.newly_allowed), "newly_denied": len(today.newly_denied)},
             **parts,
             "documents": [
                 {"kind": one.kind, "what": one.what, "name": one.name, **_where(one.place)} for one in made.documents

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import services as line
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses import parse_address
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.edges import edges_of
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PlanError
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.flows import Flow, Observations
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.edges_file import write_edges
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.provision import begin, finish, record_begin
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.store import open_store
 
 from .conftest import Microseg
 
@@ -346,3 +351,100 @@ def flows(repository: Path, *seen: tuple[str, str, str, int], dropped: bool = Fa
     )
     observations = Observations(found, start, end, ("web-1",), ("web-1",), 0.0, "test")
     write_edges(edges_of(observations), repository / "flows.json")
+
+
+FRESH = {
+    "hash": "absent",
+    "listing": [],
+    "foreign": [],
+    "record": None,
+    "control_path": {"client_address": "10.0.0.5", "server_port": 22},
+}
+PHASES = {
+    "phase-1": {"web-1": "confirmed", "db-1": "confirmed"},
+    "phase-2": {"web-1": "confirmed", "db-1": "confirmed"},
+}
+
+
+class TestRevisions:
+    def provision(self, microseg: Microseg, repository: Path, *words: str, who: str = "") -> str:
+        """Plan, approve and make live, as the playbooks do it; the hosts are the answers of a file."""
+        (repository / "live.json").write_text(json.dumps(dict.fromkeys(("web-1", "db-1", "batch-1"), FRESH)))
+        digest: str = microseg("plan", "--live", "live.json", "--format", "json", *words).json["digest"]
+        store = open_store(repository / ".microseg")
+        begin(store, digest, who=who)
+        record_begin(store, digest, who)
+        finish(store, digest, PHASES)
+        return digest
+
+    def asked(self, microseg: Microseg) -> dict[str, Any]:
+        found: dict[str, Any] = microseg("revisions", "--format", "json", inventory=False).json
+        return found
+
+    def test_before_anything_was_provisioned_nothing_is_live_and_no_store_is_made(
+        self, microseg: Microseg, repository: Path
+    ) -> None:
+        found = self.asked(microseg)
+
+        assert (found["live"], found["provisioned"], found["before"]) == ("", [], "")
+        assert [one["subject"] for one in found["revisions"]] == ["before"]
+        assert found["revisions"][0]["policy"] == found["working_tree"] != ""
+        assert not (repository / ".microseg").exists()
+
+    def test_forward_and_back_by_the_same_road(self, microseg: Microseg, repository: Path) -> None:
+        first = self.provision(microseg, repository, who="eve")
+        edit(repository, "shop.yml", "[postgresql]", "[postgresql, tcp/22]")
+        git(repository, "commit", "-qam", "after")
+        assert [one["live"] for one in self.asked(microseg)["revisions"]] == [False, True]
+
+        second = self.provision(microseg, repository)
+        forward = self.asked(microseg)
+        back = self.provision(microseg, repository, "--revision", forward["before"], who="ann")
+        found = self.asked(microseg)
+
+        assert [one["live"] for one in forward["revisions"]] == [True, False]
+        assert forward["before"] == git(repository, "rev-parse", "HEAD~1")
+        assert [one["live"] for one in found["revisions"]] == [False, True]
+        assert [(one["plan"], one["by"], one["outcome"]) for one in found["provisioned"]] == [
+            (back, "ann", "done"),
+            (second, "", "done"),
+            (first, "eve", "done"),
+        ]
+        assert found["before"] == git(repository, "rev-parse", "HEAD")
+        assert (repository / "policy" / "shop.yml").read_text().count("tcp/22") == 1, "nothing is checked out"
+
+    def test_screen_fits_and_ends_with_the_way_back(self, microseg: Microseg, repository: Path) -> None:
+        self.provision(microseg, repository)
+        edit(repository, "shop.yml", "[postgresql]", "[postgresql, tcp/22]")
+        git(repository, "commit", "-qam", "a" * 300)
+        self.provision(microseg, repository)
+
+        lines = microseg("revisions", inventory=False).stdout.splitlines()
+
+        assert max(map(len, lines)) <= 100
+        assert lines[-1] == f"Next   microseg plan --revision {git(repository, 'rev-parse', 'HEAD~1')[:8]}"
+
+    def test_revision_that_cannot_be_read_is_listed_with_the_reason(self, microseg: Microseg, repository: Path) -> None:
+        edit(repository, "shop.yml", "{role: web}", "{rolle: web}")
+        git(repository, "commit", "-qam", "broken")
+
+        found = self.asked(microseg)
+
+        assert found["revisions"][0]["policy"] == found["working_tree"] == ""
+        assert found["revisions"][0]["problem"].startswith("E-LABEL-KEY")
+        assert found["revisions"][1]["policy"]
+
+    def test_who_may_provision_is_what_the_policy_says_now(self, microseg: Microseg, repository: Path) -> None:
+        path = repository / "policy" / "roles.yml"
+        path.write_text(f"{path.read_text()}    provision: {{kinds: [policy]}}\n")
+        git(repository, "commit", "-qam", "roles")
+
+        with pytest.raises(PlanError) as caught:
+            self.provision(microseg, repository, "--revision", "HEAD~1", who="ann")
+        assert caught.value.code == "E-MAY-PROVISION"
+        with pytest.raises(PlanError) as caught:
+            self.provision(microseg, repository)
+        assert "microseg_author" in caught.value.message
+        assert self.asked(microseg)["live"] == ""
+        self.provision(microseg, repository, "--revision", "HEAD~1", who="EVE")
+        assert [one["live"] for one in self.asked(microseg)["revisions"]] == [False, True]

@@ -88,6 +88,8 @@ def _summary(data: Mapping[str, Any]) -> Iterator[str]:
     if data["today"] is not None:
         now = sum(data["today"].values())
         yield f"By the modes of today {_count(now, 'box', 'boxes')} of packets change at once."
+    if not data.get("complete", True):
+        yield "**Not every moment was compared**: too many schedules open and close apart from each other."
     yield ""
     yield "| risk | before | after | level |"
     yield "|---|---:|---:|---|"
@@ -176,9 +178,10 @@ def _approval(one: Mapping[str, Any]) -> str:
 
 
 def _box(one: Mapping[str, Any]) -> str:
+    since = f", from {code(one['since'])} on" if one.get("since") else ""
     return (
         f"- {code(one['from'])} → {code(one['to'])} {_words(one['services'])} "
-        f"({one['family']}, {_count(one['pairs'], 'pair')}), for example {_packet(one['witness'])}"
+        f"({one['family']}, {_count(one['pairs'], 'pair')}{since}), for example {_packet(one['witness'])}"
     )
 
 

@@ -141,6 +141,22 @@ class TestProvision:
         assert hosts == {"web-1", "db-1"}
         assert begun["names"] == {"the-db": "db-1"}
 
+    def test_begin_asks_who_where_roles_say_who_may(self, run_action: RunAction, shop: Path) -> None:
+        roles = "roles: [{name: ops, members: [[eve, eve@example.org]], provision: {kinds: [policy], max_eps: 2}}]\n"
+        (shop / "policy" / "roles.yml").write_text(roles)
+        begin = {"act": "begin", "plan": run_action("plan", **PLAN)["digest"], "store": "store"}
+
+        for who in ({}, {"author": "ann"}):
+            with pytest.raises(AnsibleActionFail, match="E-MAY-PROVISION"):
+                run_action("provision", **begin, **who)
+        with pytest.raises(AnsibleActionFail, match="E-OWN-CHANGE"):
+            run_action("provision", **begin, author="eve", change_author="eve@example.org")
+        assert not (shop / "store" / "journal.jsonl").exists()
+        run_action("provision", **begin, author="eve", change_author="ann")
+
+        (line,) = (shop / "store" / "journal.jsonl").read_text().splitlines()
+        assert json.loads(line)["detail"] == {"by": "eve"}
+
     def test_a_limit_narrows_who_is_touched(self, act: RunAction) -> None:
         begun = act("begin", only=["db-1"])
 
