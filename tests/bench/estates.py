@@ -46,8 +46,9 @@ SERVICES = [
 WIDE = {"shared": 100, "wide": 80, "deny": 60}
 
 
-def parsed(size: str, seed: int = 7) -> tuple[Policy, Estate]:
-    workloads, rules = SIZES[size]
+def parsed(name: str, seed: int = 7, size: tuple[int, int] | None = None) -> tuple[Policy, Estate]:
+    """`name` of SIZES, or any name with a `size` (workloads, rules)."""
+    workloads, rules = size or SIZES[name]
     chooser = random.Random(seed)
     apps = max(8, workloads // 40)
     shape = [

@@ -41,7 +41,7 @@ AT = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
 @measurement("aerleon", pure=False)
 def _aerleon(_quick: bool) -> Figures:
     """One neutral policy in both tools: generation, load and packets, after both were shown to mean the same."""
-    python = _installed()
+    python = installed()
     policy = neutral(TERMS)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -86,7 +86,7 @@ def _aerleon(_quick: bool) -> Figures:
             yield Figure(f"packet-{ours}", found[ours]["packet"], "ns", None, f"{what}, counters included", ratio)
 
 
-def _installed() -> Path:
+def installed() -> Path:
     """The interpreter of an environment with aerleon in it; made when it is not there yet."""
     home = PEERS / f"aerleon-{VERSION}"
     python = home / "bin" / "python"
