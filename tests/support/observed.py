@@ -141,7 +141,8 @@ def known_estate(
         for source, target, service in sorted(truth | (seldom if last_of_month else set())):
             for consumer in classes[source]:
                 for provider in classes[target]:
-                    if consumer == provider or chooser.random() < 0.3:
+                    daily = (source, target, service) in truth
+                    if consumer == provider or (daily and chooser.random() < 0.3):
                         continue
                     at = midnight + dt.timedelta(minutes=chooser.randrange(1200))
                     until = at + dt.timedelta(minutes=chooser.randrange(1, 200))

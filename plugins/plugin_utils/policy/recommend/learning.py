@@ -72,7 +72,7 @@ class Learning:
     jobs: tuple[Job, ...] = ()
     coverage: float = 0.95
     loss: float = 0.01
-    unseen: float = 0.05
+    unseen: float = 0.1
 
 
 def read_learning(path: Path, policy: Policy, estate: Estate) -> Learning:

@@ -83,7 +83,7 @@ class LearningWords(Words):
     coverage: WrittenShare = Field(default="95%", description="Least share of workloads that reported.")
     loss: WrittenShare = Field(default="1%", description="Greatest share of conversations that were missed.")
     unseen: WrittenShare = Field(
-        default="5%", description="Greatest share of traffic (upper bound) whose service edge was never seen."
+        default="10%", description="Greatest share of traffic (upper bound) whose service edge was never seen."
     )
 
 
