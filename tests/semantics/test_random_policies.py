@@ -21,12 +21,13 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.explain import explain
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.reach import reach
 
-from ..support.policies import ASKED_AT, CONDITIONS_AT, POINTS, World, random_world
-from .brute_force import BruteForce, service_point
+from ..support.policies import ASKED_AT, POINTS, World, random_world
+from . import brute_schedule
+from .brute_force import BruteForce, moment_of, service_point
 from .fixtures import inputs_of
 
 SAMPLE = 120
-CONDITIONS = 24
+CONDITIONS = 12
 FULL = int(2000 * float(os.environ.get("MICROSEG_PROOF_FRACTION", "1")))
 
 
@@ -145,12 +146,34 @@ def prove(seed: int) -> int:
     return packets + compare_artifacts(world, at) + compare_explanations(world, at, 12)
 
 
+def turning_points(world: World, timezone: str = "UTC") -> list[dt.datetime]:
+    """When a window of a rule opens or closes, or a fact ends, from the observation on for some hundred days."""
+    begin = moment(world.facts["observed"])
+    rules = [
+        rule
+        for document in world.documents
+        for ruleset in document.get("rulesets", [])
+        for rule in ruleset["rules"]
+        if ruleset["stage"] != "draft"
+    ]
+    found = set()
+    for rule in rules:
+        if "when" in rule:
+            last = begin.date() + dt.timedelta(days=200)
+            windows = brute_schedule.windows(rule["when"]["schedule"], rule["when"]["duration"], timezone, last)
+            found |= {edge for window in windows[-200:] for edge in window if edge > begin}
+    found |= {moment_of(session["until"], timezone) for session in world.facts["sessions"] if "until" in session}
+    found.add(BruteForce(world.documents, world.hosts, world.facts).known_until)
+    return sorted(found)
+
+
 def prove_conditions(seed: int) -> int:
-    """One world at three of the moments."""
+    """One world at three of its turning points, exactly or a second before."""
     world = random_world(seed, conditions=True)
+    chooser = random.Random(seed)
     packets = 0
-    for number in range(3):
-        at = CONDITIONS_AT[(seed * 3 + number) % len(CONDITIONS_AT)]
+    for edge in chooser.sample(found := turning_points(world), min(3, len(found))):
+        at = (edge - dt.timedelta(seconds=chooser.choice([0, 1]))).isoformat()
         packets += compare_reach(world, at, ("active", "staged")[seed % 2], bool(seed % 3))
         packets += compare_artifacts(world, at) + compare_explanations(world, at, 8)
     return packets

@@ -26,12 +26,6 @@ SCHEDULES = [
 ]
 GROUPS = ["dba", "ops"]
 USERS = ["ann", "bob", "eve"]
-CONDITIONS_AT = [
-    "2026-11-24T12:00:00Z", "2026-11-24T23:30:00Z", "2026-11-28T12:00:00Z", "2026-11-30T18:00:00Z",
-    "2026-12-01T00:00:00Z", "2026-12-15T02:00:00Z", "2026-12-31T20:00:00Z", "2027-01-01T10:00:00Z",
-    "2027-03-28T01:29:59Z", "2027-03-28T01:30:00Z", "2027-03-28T02:59:59Z", "2027-10-31T00:45:00Z",
-    "2027-10-31T02:15:00Z", "2027-04-03T15:10:00Z", "2028-02-29T12:00:00Z",
-]  # fmt: skip
 SERVICES = [
     "tcp/22", "tcp/443", "tcp/5432", "tcp/5430-5440", "tcp/0-1023", "tcp", "udp/53", "udp/50-60", "udp", "sctp/7",
     "icmp/8", "icmp/3.4", "icmp/3.0-3", "icmp", "icmpv6/128", "icmpv6", "proto/47", "proto/40-60", "any", "pg", "mixed",
@@ -212,6 +206,9 @@ class _Maker:
         scope: dict[str, Any] = {"scope": name, "match": match, "owners": ["team"], "rulesets": rulesets}
         if estate:
             scope["estate"] = True
+        if estate and self.conditions and self.chance(0.6):  # where all else is open, a deny is seen
+            everything = {"id": "open", "from": "any", "to": "any", "services": ["any"]}
+            rulesets.append({"name": "open", "tier": "baseline", "stage": "active", "rules": [everything]})
         return scope
 
     def _rule(self, estate: bool, match: Any) -> dict[str, Any]:

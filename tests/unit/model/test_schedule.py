@@ -78,7 +78,7 @@ def minutes_of(text: str, duration: str, zone: str) -> bytearray:
     told = reference.read(text, duration, zone)
     named = first_shown(told["zone"])
     is_open = bytearray(BEFORE + MINUTES + BEFORE)
-    for wall in reference.starts(told, dt.date(2027, 1, 2)):
+    for wall in reference.starts(told, dt.date(2027, 1, 1)):
         if wall not in named:
             continue
         end = named[wall + dt.timedelta(days=told["days"])] if told["days"] else named[wall]
