@@ -63,12 +63,15 @@ def payload(text: Ruleset, members: Mapping[str, list[str]] | None = None, diges
 
 
 class MovableClock(Clock):
-    """The real clocks, moved. ``boot`` is the number of a restart that was played."""
+    """The real clocks, moved. ``boot`` is the number of a restart that was played, ``right`` whether the wall clock is
+    synchronised.
+    """
 
     def __init__(self) -> None:
         self.ahead = 0.0
         self.boot = 0
         self.shown: str | None = None
+        self.right: bool | None = False
 
     def boottime(self) -> float:
         return super().boottime() + self.ahead
@@ -78,6 +81,9 @@ class MovableClock(Clock):
 
     def wall(self) -> str:
         return self.shown or super().wall()
+
+    def synchronised(self) -> bool | None:
+        return self.right
 
 
 class TestedHost:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -111,11 +111,9 @@ def combinations(
 
     That is `end`, or earlier the moment at which there would be more than `most`.
     """
-    timed = _distinct(conditions)
-    found: dict[tuple[bool, ...], list[TimeWindow]] = {}
-    edges = [start, *sorted(set().union(*(one.changes(start, end) for one in timed))), end]
-    for low, high in pairwise(edges):
-        key = tuple(one.holds(low) for one in timed)
+    steps = [*_timeline(conditions, start, end), (end, 0)]
+    found: dict[int, list[TimeWindow]] = {}
+    for (low, key), (high, _next) in pairwise(steps):
         if key not in found and len(found) == most:
             end = low
             break
@@ -127,8 +125,20 @@ def combinations(
     return tuple(Combination(windows[0][0], tuple(windows)) for windows in found.values()), end
 
 
-def _distinct(conditions: Iterable[Timed]) -> Sequence[Timed]:
-    return [one for one in dict.fromkeys(conditions) if one.timed]
+def _timeline(conditions: Iterable[Timed], start: datetime, end: datetime) -> Iterator[tuple[datetime, int]]:
+    """From each moment on, which conditions hold, as bits; the first moment is `start`.
+
+    Each condition is asked at its own changes only: with many schedules there are far more changes of others.
+    """
+    turns: dict[datetime, list[tuple[int, bool]]] = {start: []}
+    for number, one in enumerate(one for one in dict.fromkeys(conditions) if one.timed):
+        for moment in (start, *one.changes(start, end)):
+            turns.setdefault(moment, []).append((1 << number, one.holds(moment)))
+    held = 0
+    for moment in sorted(turns):
+        for bit, holds in turns[moment]:
+            held = held | bit if holds else held & ~bit
+        yield moment, held
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +156,8 @@ def distinct_moments(
     validities: Iterable[Timed], at: datetime, horizon: timedelta = HORIZON, most: int = 64
 ) -> Moments:
     """The first moment in [at, at + horizon) of every combination of validities that then hold."""
-    timed = _distinct(validities)
-    changes = sorted(set().union(*(validity.changes(at, at + horizon) for validity in timed)))
-    known: dict[tuple[bool, ...], datetime] = {}
-    for moment in (at, *changes):
-        combination = tuple(validity.holds(moment) for validity in timed)
+    known: dict[int, datetime] = {}
+    for moment, combination in _timeline(validities, at, at + horizon):
         if combination in known:
             continue
         if len(known) == most:

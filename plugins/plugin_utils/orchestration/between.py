@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from ..model.artifact import Artifact
 from ..model.calendar import HORIZON, Timed, combinations
@@ -67,7 +68,12 @@ class Stretches:
 
 def stretches(conditions: Iterable[Timed], at: datetime) -> Stretches:
     """Of everything that may change between old and new."""
-    timed = [condition for condition in conditions if condition.timed]
+    return _stretches(tuple(dict.fromkeys(condition for condition in conditions if condition.timed)), at)
+
+
+@lru_cache(maxsize=1024)
+def _stretches(timed: tuple[Timed, ...], at: datetime) -> Stretches:
+    """Thousands of points carry few hundred distinct policies."""
     if not timed:
         return Stretches((Stretch(at, Windows(())),))
     start = at.astimezone(UTC).replace(microsecond=0)
