@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, bulkhead.microseg contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""lint on the command line: screens, JSON, SARIF, JUnit, flows and exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from .conftest import Microseg
+
+RULES = """
+scope: more
+match: {app: shop, env: prod}
+owners: [team-shop]
+rulesets:
+  - name: more
+    stage: active
+    rules:
+      - {id: again, from: {role: web}, to: {role: db}, services: [tcp/5432], reason: twice%s}
+"""
+
+
+@pytest.fixture
+def doubled(shop: Path) -> Path:
+    (shop / "policy" / "more.yml").write_text(RULES % "")
+    return shop
+
+
+def test_a_policy_without_findings_that_count_is_0(microseg: Microseg) -> None:
+    result = microseg("lint")
+
+    assert result.code == 0
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0].endswith("IN ORDER")
+    assert lines[-1].startswith("Next   ")
+
+
+def test_a_redundant_rule_is_1_with_evidence_in_json(microseg: Microseg, doubled: Path) -> None:
+    result = microseg("lint", "--format", "json")
+
+    assert result.code == 1
+    finding = next(item for item in result.json["findings"] if item["code"] == "W-REDUNDANT")
+    assert (finding["rule"], finding["stage"]) == ("again@more/more", "active")
+    assert finding["evidence"]["by"] == ["web-to-db@shop/core"]
+    assert finding["evidence"]["packet"]["service"] == "tcp/5432"
+    assert finding["file"].endswith("more.yml")
+
+
+def test_only_what_is_severe_enough_fails(microseg: Microseg, doubled: Path) -> None:
+    assert microseg("lint", "--fail-on", "error").code == 0
+    (doubled / "policy" / "more.yml").unlink()
+    assert microseg("lint", "--fail-on", "info").code == 1
+
+
+def test_a_waiver_is_shown_with_its_end(microseg: Microseg, doubled: Path) -> None:
+    waiver = ", waivers: [{code: W-REDUNDANT, reason: until the move, until: 2096-01-31}]"
+    (doubled / "policy" / "more.yml").write_text(RULES % waiver)
+    result = microseg("lint")
+
+    assert result.code == 0
+    assert "waived until 2096-02-01: W-REDUNDANT again@more/more (until the move)" in result.stdout
+
+
+def test_sarif_and_junit_for_pipelines(microseg: Microseg, doubled: Path) -> None:
+    sarif = microseg("lint", "--format", "sarif")
+    junit = microseg("lint", "--format", "junit")
+
+    assert (sarif.code, junit.code) == (1, 1)
+    results = json.loads(sarif.stdout)["runs"][0]["results"]
+    assert {"W-REDUNDANT", "W-NO-REASON"} <= {item["ruleId"] for item in results}
+    suite = ElementTree.fromstring(junit.stdout).find("testsuite")
+    assert suite is not None
+    assert suite.get("failures") == "1"
+
+
+def test_flows_that_cannot_be_read_are_2_and_say_so(microseg: Microseg) -> None:
+    result = microseg("lint", "--flows", "nowhere.parquet")
+
+    assert result.code == 2
+    assert result.stderr.startswith("E-FLOW-FILE")
+    assert result.stdout == ""
