@@ -29,7 +29,7 @@ def _screen(job: Job, data: dict[str, Any]) -> str:
     ends = f"{_end(data['from'], pairs, 'from')} -> {_end(data['to'], pairs, 'to')}"
     screen.line(f"EXPLAIN  {ends}  {data['service']}", data["verdict"].upper())
     screen.rows(
-        (side, data[key], data[side]["verdict"].upper(), _why(data[side]))
+        (side, data[key], data[side]["verdict"].upper(), _why(data[side], data["times"].get(side, "")))
         for side, key in (("egress", "from"), ("ingress", "to"))
     )
     for side in ("egress", "ingress"):
@@ -46,6 +46,9 @@ def _screen(job: Job, data: dict[str, Any]) -> str:
         )
     if data["reason"]:
         screen.line(f"  {data['reason']}")
+    if data["shared_with"]:
+        users = ", ".join(data["shared_with"][:5]) + (" and others" if len(data["shared_with"]) > 5 else "")
+        screen.line(f"  widened: also holds for {users}, logged in on {data['from']} too")
     _background(screen, data)
     screen.next(_after(job, data))
     return screen.text()
@@ -83,11 +86,11 @@ def _end(name: str, pairs: list[dict[str, Any]], key: str) -> str:
     return f"{name} {addresses.pop()}" if len(addresses) == 1 and name not in addresses else name
 
 
-def _why(side: dict[str, Any]) -> str:
+def _why(side: dict[str, Any], time: str) -> str:
     decided = side["decided_by"]
     place = f" ({side['file']}:{side['line']})" if side["file"] else ""
     if decided == "rule":
-        said = f"{side['tier']}: {side['action']} {side['rule']}{place}"
+        said = f"{side['tier']}: {side['action']} {side['rule']}{place}{f', {time}' if time else ''}"
     elif decided == "mode":
         said = f"mode {side['mode']}; no rule matches"
     elif decided == "failsafe":

@@ -15,6 +15,7 @@ from ..model.labels import Truth
 from .compile import COUNTING, Stage
 from .decide import Decider, End
 from .resolve import Element, ResolvedRule
+from .timing import in_time
 
 #: Near misses of one side that a person will read.
 MOST_NEAR = 5
@@ -105,9 +106,9 @@ def near_misses(
         ]
         counts = item.stage in COUNTING[stage]
         if not missing and counts:
-            validity = item.rule.schedule is not None or item.rule.expires is not None
-            if validity and not _valid(item, decider):
-                found.append((0, NearMiss(item, "not at this time")))
+            validity = Validity(None, item.rule.expires, item.rule.schedule)
+            if not validity.holds(decider.at):
+                found.append((0, NearMiss(item, in_time(validity, decider.at))))
         elif not missing:
             found.append((0, NearMiss(item, f"is {item.stage}")))
         elif len(missing) == 1:
@@ -115,10 +116,6 @@ def near_misses(
             prefix = "" if counts else f"is {item.stage}; "
             found.append((1 if counts else 2, NearMiss(item, f"{prefix}{word} {_lacks(elements, end)}")))
     return [miss for _rank, miss in sorted(found, key=lambda pair: (pair[0], pair[1].origin.id))[:MOST_NEAR]]
-
-
-def _valid(item: ResolvedRule, decider: Decider) -> bool:
-    return Validity(None, item.rule.expires, item.rule.schedule).holds(decider.at)
 
 
 def _holds(element: Element, end: End, decider: Decider) -> bool:

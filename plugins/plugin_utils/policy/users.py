@@ -44,11 +44,15 @@ def shared_by_users(item: ResolvedRule, estate: Estate, at: datetime) -> Iterabl
         yield Finding(
             "W-USER-SHARED",
             "warning",
-            f"rule {item.rule.id} is widened: it holds for all who send from {len(found)} shared workloads, "
+            f"rule {item.rule.id} is widened: it holds for all who send from {_workloads(len(found))}, "
             f"for example {others[0]} on {name}.",
             item.place,
             "End the other sessions, or give these users a workload of their own.",
         )
+
+
+def _workloads(count: int) -> str:
+    return "one shared workload" if count == 1 else f"{count} shared workloads"
 
 
 __all__ = ["others_with_sessions", "shared_by_users"]

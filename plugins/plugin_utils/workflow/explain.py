@@ -21,6 +21,8 @@ from ..policy.explain import Explanation, PairExplanation, find_targets, matchin
 from ..policy.explain import explain as explain_pair
 from ..policy.resolve import resolve
 from ..policy.suggest import Suggestion, suggest
+from ..policy.timing import in_time
+from ..policy.users import others_with_sessions
 from ..visibility.edges_file import read_edges
 from .blame import Blame, blame
 from .inputs import Inputs
@@ -55,12 +57,16 @@ class ExplainReport:
     """`staged` is the answer with staged rulesets. All other fields are about `pair`, the first that has the verdict.
 
     `rules`: every rule that looks at the pair, per side in tier order. `modes`: per side the verdict of every mode.
+    `times`: per side what the clock will do to the rule that decides. `shared_with`: users outside a deciding user rule
+    who send from the same workload.
     """
 
     answer: Explanation
     staged: Explanation
     pair: PairExplanation
     rules: dict[str, list[dict[str, Any]]]
+    times: Mapping[str, str] = field(default_factory=dict)
+    shared_with: tuple[str, ...] = ()
     near: tuple[NearMiss, ...] = ()
     modes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     points: tuple[PathPoint, ...] = ()
@@ -76,6 +82,8 @@ class ExplainReport:
             "with_staged": self.staged.verdict,
             "with_staged_by": [_rule_of(side) for side in (staged.egress, staged.ingress)],
             "rules": self.rules,
+            "times": dict(self.times),
+            "shared_with": list(self.shared_with),
             "near_misses": [miss.to_dict() for miss in self.near],
             "modes": {side: dict(verdicts) for side, verdicts in self.modes.items()},
             "points": [point.to_dict() for point in self.points],
@@ -109,7 +117,20 @@ def explain(inputs: Inputs, consumer: str, provider: str, service: str, *, stage
         "egress": matching_rules(decider, "egress", pair.consumer, pair.provider, point),
         "ingress": matching_rules(decider, "ingress", pair.provider, pair.consumer, point),
     }
-    return ExplainReport(found, answer("staged"), pair, rules)
+    sides = {"egress": pair.egress, "ingress": pair.ingress}
+    times = {
+        word: in_time(side.copy.artifact.validity, inputs.at)
+        for word, side in sides.items()
+        if side.copy is not None and side.copy.artifact.timed
+    }
+    shared = {
+        user
+        for side in sides.values()
+        if side.copy is not None and side.copy.origin is not None and pair.consumer.name
+        for user in others_with_sessions(side.copy.origin, inputs.estate, pair.consumer.name, inputs.at)
+    }
+    times = {word: said for word, said in times.items() if said}
+    return ExplainReport(found, answer("staged"), pair, rules, times, tuple(sorted(shared)))
 
 
 def explain_fully(
