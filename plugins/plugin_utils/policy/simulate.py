@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..model.addresses import Address
 from ..model.calendar import Validity
 from ..model.edges import Edges
-from ..model.estate import DIRECTIONS, Estate
+from ..model.estate import DIRECTIONS, Direction, Estate
 from ..model.intervals import contains
 from .decide import Decider, End
 from .simulate_kinds import NO_KIND, Kinds, kinds_of
@@ -149,6 +149,10 @@ class Simulation:
         bounds = self.contexts.bounds
         begun = np.searchsorted(bounds, self.edges.first[rows], "right")
         return begun.astype(np.int64), np.searchsorted(bounds, self.edges.last[rows], "right").astype(np.int64)
+
+    def table(self, direction: Direction) -> Table:
+        """The lookups of one direction."""
+        return self._ingress if direction == "ingress" else self._egress
 
     def contexts_of(self, row: int) -> set[int]:
         """The contexts in which a flow was seen."""

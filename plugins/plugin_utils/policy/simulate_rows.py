@@ -10,6 +10,7 @@ integers while they are worked out.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from ..model.addresses import FAMILIES, Family, Prefix
 from ..model.artifact import FAILSAFE, ORDER
 from ..model.calendar import Validity
 from ..model.estate import Direction, Mode
@@ -27,6 +29,8 @@ from .decide import End
 from .simulate_kinds import Kind
 
 DENIED, UNKNOWN, ALLOWED = 0, 2, 3
+#: Instead of the number of a part: the side enforces nothing.
+UNENFORCED = -1
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -106,53 +110,57 @@ class Rows:
         self.questions = tuple(questions)
         self.kinds = tuple(kinds)
         self.atoms = atoms
-        self._end_of = tuple(homes)
+        self._policy_of_question = tuple(homes)
+        self._compiled = {home: one.compiled for home, one in zip(homes, questions, strict=True)}
         self._everyone = (1 << len(kinds)) - 1
         self._loopback = to_bits([position for position, kind in enumerate(kinds) if kind.loopback])
-        self._classes = [self._kinds_of_classes(index) for index in range(len(questions))]
-        self._nobody = [
-            to_bits(
-                [position for position, kind in enumerate(kinds) if kind.ends[self._end_of[index]].workload is None]
-            )
-            for index in range(len(questions))
-        ]
+        self._classes = {home: self._kinds_of_classes(home) for home in self._compiled}
+        self._nobody = {
+            home: to_bits([position for position, kind in enumerate(kinds) if kind.ends[home].workload is None])
+            for home in self._compiled
+        }
+        self._by_address = _by_address(kinds)
         self._peers: dict[tuple[object, ...], int] = {}
-        self._speaking: dict[tuple[int, datetime], tuple[_Speech | None, ...]] = {}
-        self._leaf_of: dict[tuple[int, str], dict[int, tuple[int, int, bool]]] = {}
+        self._speeches: dict[tuple[int, datetime], _Speech] = {}
+        self._leaf_of: dict[tuple[int, str], dict[int, tuple[tuple[int, ...], int, bool]]] = {}
         self._leaves: dict[Leaf, int] = {}
         self._leaf_list: list[Leaf] = []
-        self._answers: dict[tuple[object, ...], tuple[int, int]] = {}
-        self._known: dict[tuple[tuple[int, int], ...], int] = {}
+        self._answers: dict[tuple[object, ...], int] = {}
+        self._answer_of: dict[tuple[int, int], int] = {(self._everyone, 0): 0}
+        self._bytes: list[Bytes] = [np.full(len(kinds), ALLOWED, np.uint8)]
+        self._known: dict[tuple[int, ...], int] = {}
         self._count = 0
         self.matrix: Bytes = np.zeros(64 * len(kinds), np.uint8)  # row r, kind k at r * len(kinds) + k
-        self._policies: dict[tuple[object, ...], int] = {}
-        self._parts: list[tuple[_Part | None, ...]] = []
-        self.policy = np.array([self._policy_of(kind) for kind in kinds], np.int64)
+        self._parts: dict[_Part, int] = {}
+        self._policies: dict[tuple[int, ...], int] = {}
+        self.policy = np.array([self._policy(kind) for kind in kinds], np.int64)
+        self._part_list = list(self._parts)
+        self._parts_of = list(self._policies)
 
-    def _kinds_of_classes(self, index: int) -> dict[int, int]:
+    def _kinds_of_classes(self, home: int) -> dict[int, int]:
         found: dict[int, list[int]] = {}
-        classes = self.questions[index].compiled.classes
+        classes = self._compiled[home].classes
         for position, kind in enumerate(self.kinds):
-            workload = kind.ends[self._end_of[index]].workload
+            workload = kind.ends[home].workload
             if workload is not None:
                 found.setdefault(classes.of[workload.name], []).append(position)
         return {key: to_bits(positions) for key, positions in found.items()}
 
     # -- own sides -----------------------------------------------------------------------------------------------------
 
-    def _policy_of(self, kind: Kind) -> int:
-        parts = tuple(self._part(index, question, kind) for index, question in enumerate(self.questions))
-        key = tuple(None if part is None else part.key for part in parts)
-        policy = self._policies.setdefault(key, len(self._parts))
-        if policy == len(self._parts):
-            self._parts.append(parts)
-        return policy
+    def _policy(self, kind: Kind) -> int:
+        """Kinds whose parts in all questions are the same have one policy."""
+        parts = tuple(
+            self._part(home, question, kind)
+            for home, question in zip(self._policy_of_question, self.questions, strict=True)
+        )
+        return self._policies.setdefault(parts, len(self._policies))
 
-    def _part(self, index: int, question: Question, kind: Kind) -> _Part | None:
-        end = kind.ends[self._end_of[index]]
+    def _part(self, home: int, question: Question, kind: Kind) -> int:
+        end = kind.ends[home]
         mode = question.mode(self.direction, end)
         if mode is None or end.workload is None:
-            return None
+            return UNENFORCED
         compiled = question.compiled
         position = compiled.classes.of[end.workload.name]
         copies = compiled.copies[self.direction]
@@ -166,30 +174,25 @@ class Rows:
         named: tuple[int, ...] = ()
         if self.direction == "egress" and mode == "full":
             named = tuple(number for number, peer in enumerate(compiled.by_name) if peer.bits >> position & 1)
-        return _Part(index, mode, zone, own, named)
+        return self._parts.setdefault(_Part(home, mode, zone, own, named), len(self._parts))
 
     @property
     def policies(self) -> int:
-        return len(self._parts)
+        return len(self._parts_of)
 
     def timed(self, policy: int, atom: int) -> bool:
         """Does a rule that speaks about the atom count only at times?"""
         bit = 1 << atom
-        for part in self._parts[policy]:
-            if part is None:
+        for place in self._parts_of[policy]:
+            if place == UNENFORCED:
                 continue
-            compiled = self.questions[part.index].compiled
-            copies = compiled.copies[self.direction]
-            if any(
-                copies[number].artifact.timed and self.atoms.mask(copies[number].artifact.services) & bit
-                for number in part.copies
-            ):
+            part = self._part_list[place]
+            compiled = self._compiled[part.home]
+            rules = [compiled.copies[self.direction][number].artifact for number in part.copies]
+            names = [compiled.by_name[number] for number in part.named]
+            if any(rule.timed and self.atoms.mask(rule.services) & bit for rule in rules):
                 return True
-            if any(
-                validity_of(compiled.by_name[number]).timed
-                and self.atoms.mask(compiled.by_name[number].origin.rule.services) & bit
-                for number in part.named
-            ):
+            if any(validity_of(peer).timed and self.atoms.mask(peer.origin.rule.services) & bit for peer in names):
                 return True
         return False
 
@@ -197,31 +200,39 @@ class Rows:
 
     def rows(self, policy: int, atoms: Sequence[int], at: datetime) -> list[int]:
         """Positions of the rows in `matrix`, one for each atom."""
-        if (policy, at) not in self._speaking:
-            self._speaking[policy, at] = tuple(
-                None if part is None else self._speak(part, at) for part in self._parts[policy]
-            )
-        sides = list(zip(self._parts[policy], self._speaking[policy, at], strict=True))
-        return [self._row(tuple(self._answer(part, said, atom) for part, said in sides)) for atom in atoms]
+        parts = self._parts_of[policy]
+        answers = {place: self._answers_of(place, atoms, at) for place in set(parts)}
+        return [self._row(tuple([answers[place][index] for place in parts])) for index in range(len(atoms))]
+
+    def _answers_of(self, place: int, atoms: Sequence[int], at: datetime) -> list[int]:
+        if place == UNENFORCED:
+            return [0] * len(atoms)
+        part = self._part_list[place]
+        if (place, at) not in self._speeches:
+            self._speeches[place, at] = self._speak(part, at)
+        said = self._speeches[place, at]
+        return [self._answer(part, tuple(said.leaves.get(atom, ())), bool(said.named >> atom & 1)) for atom in atoms]
 
     def _speak(self, part: _Part, at: datetime) -> _Speech:
-        compiled = self.questions[part.index].compiled
+        compiled = self._compiled[part.home]
         copies = compiled.copies[self.direction]
-        known = self._leaf_of.setdefault((part.index, part.zone), {})
-        found = []
+        known = self._leaf_of.setdefault((part.home, part.zone), {})
+        leaves: dict[int, list[int]] = {}
         for number in part.copies:
             if number not in known:
                 copy = copies[number]
-                known[number] = self.atoms.mask(copy.artifact.services), self._leaf(part, copy), copy.artifact.timed
-            mask, leaf, timed = known[number]
+                spoken = tuple(positions_of(self.atoms.mask(copy.artifact.services)))
+                known[number] = spoken, self._leaf(part, copy), copy.artifact.timed
+            spoken, leaf, timed = known[number]
             if not timed or copies[number].artifact.valid(at):
-                found.append((mask, leaf))
+                for atom in spoken:
+                    leaves.setdefault(atom, []).append(leaf)
         named = 0
         for number in part.named:
             peer = compiled.by_name[number]
             if peer.valid(at):
                 named |= self.atoms.mask(peer.origin.rule.services)
-        return _Speech(tuple(found), named)
+        return _Speech(leaves, named)
 
     def _leaf(self, part: _Part, copy: Copy) -> int:
         rule = copy.artifact
@@ -235,40 +246,45 @@ class Rows:
         if copy.artifact.peers is None:
             return self._everyone
         everywhere = copy.artifact.tier == FAILSAFE
-        key = (part.index, "" if everywhere else part.zone, everywhere, copy.peer_bits, copy.peer_prefixes)
+        key = (part.home, "" if everywhere else part.zone, everywhere, copy.peer_bits, copy.peer_prefixes)
         if key not in self._peers:
             bits = 0
-            of_class = self._classes[part.index]
+            of_class = self._classes[part.home]
             for position in positions_of(copy.peer_bits):
                 bits |= of_class.get(position, 0)
-            if copy.peer_prefixes:
-                positions = []
-                for position, kind in enumerate(self.kinds):
-                    address = kind.ends[0].address
-                    zone = address.zone if everywhere else part.zone
-                    if any(prefix.holds(address, zone) for prefix in copy.peer_prefixes):
-                        positions.append(position)
-                bits |= to_bits(positions)
+            for prefix in copy.peer_prefixes:
+                bits |= self._holding(prefix, None if everywhere else part.zone)
             self._peers[key] = bits
         return self._peers[key]
 
-    def _answer(self, part: _Part | None, said: _Speech | None, atom: int) -> tuple[int, int]:
-        """Kinds of peers that are allowed, and those about which nothing can be said."""
-        if part is None or said is None:
-            return self._everyone, 0
-        bit = 1 << atom
-        leaves = tuple([leaf for mask, leaf in said.leaves if mask & bit])
-        named = bool(said.named & bit)
-        key = (part.mode, self._nobody[part.index] if named else 0, leaves)
+    def _holding(self, prefix: Prefix, zone: str | None) -> int:
+        """Kinds in the block, as a side in this zone sees it; None: any zone. No block cuts through a kind."""
+        numbers, places = self._by_address[prefix.family]
+        found = []
+        for index in range(bisect_left(numbers, prefix.low), bisect_right(numbers, prefix.high)):
+            address = self.kinds[places[index]].ends[0].address
+            if prefix.holds(address, address.zone if zone is None else zone):
+                found.append(places[index])
+        return to_bits(sorted(found))
+
+    def _answer(self, part: _Part, leaves: tuple[int, ...], named: bool) -> int:
+        """The number of an answer: kinds of peers that are allowed, and those about which nothing can be said."""
+        key = (part.mode, part.home if named else None, leaves)
         if key not in self._answers:
             allowed, undecided = evaluate([self._leaf_list[leaf] for leaf in leaves], self._everyone & ~self._loopback)
             if part.mode == "selective":
                 allowed, undecided = allowed | undecided, 0
-            unknown = undecided & self._nobody[part.index] if named else 0
-            self._answers[key] = allowed | self._loopback, unknown
+            unknown = undecided & self._nobody[part.home] if named else 0
+            answer, count = (allowed | self._loopback, unknown), len(self.kinds)
+            number = self._answer_of.setdefault(answer, len(self._bytes))
+            if number == len(self._bytes):
+                self._bytes.append(
+                    _unpacked(answer[0], count) * np.uint8(ALLOWED) | _unpacked(unknown, count) * np.uint8(UNKNOWN)
+                )
+            self._answers[key] = number
         return self._answers[key]
 
-    def _row(self, answers: tuple[tuple[int, int], ...]) -> int:
+    def _row(self, answers: tuple[int, ...]) -> int:
         """The position of a row in `matrix`, which grows by doubling."""
         row = self._known.setdefault(answers, self._count)
         if row < self._count:
@@ -277,35 +293,42 @@ class Rows:
         if (row + 1) * count > len(self.matrix):
             self.matrix = np.concatenate([self.matrix, np.zeros_like(self.matrix)])
         code = self.matrix[row * count : (row + 1) * count]
-        for index, (allowed, unknown) in enumerate(answers):
-            code |= _unpacked(allowed, count) * np.uint8(ALLOWED << 2 * index)
-            if unknown:
-                code |= _unpacked(unknown, count) * np.uint8(UNKNOWN << 2 * index)
+        for index, answer in enumerate(answers):
+            code |= self._bytes[answer] << np.uint8(2 * index)
         self._count += 1
         return row
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What decides on the own side of one question: positions of copies and of peers by name."""
+    """What decides on the own side of one question: positions of copies and of peers by name in policy `home`."""
 
-    index: int
+    home: int
     mode: Mode
     zone: str
     copies: tuple[int, ...]
     named: tuple[int, ...]
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        return self.mode, self.zone, self.copies, self.named
-
 
 @dataclass(frozen=True, slots=True)
 class _Speech:
-    """What counts at one moment: (atoms, leaf) of each copy, and the atoms of rules to names."""
+    """What counts at one moment: by atom the leaves of its copies; the atoms of rules to names."""
 
-    leaves: tuple[tuple[int, int], ...]
+    leaves: dict[int, list[int]]
     named: int
+
+
+def _by_address(kinds: Sequence[Kind]) -> dict[Family, tuple[list[int], list[int]]]:
+    """Ascending address numbers, and beside each its kind."""
+    found: dict[Family, tuple[list[int], list[int]]] = {}
+    for family in FAMILIES:
+        entries = sorted(
+            (kind.ends[0].address.number, place)
+            for place, kind in enumerate(kinds)
+            if kind.ends[0].address.family == family
+        )
+        found[family] = [number for number, _place in entries], [place for _number, place in entries]
+    return found
 
 
 def evaluate(leaves: Sequence[Leaf], everyone: int) -> tuple[int, int]:

@@ -57,6 +57,11 @@ class Table:
             found = self._timed[pair]
         return np.asarray(found == 1, np.bool_)
 
+    def pairs(self, context: int = 0) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The (policy, atom) pairs that were asked for, as policy * atoms + atom, and where their rows begin."""
+        known = np.flatnonzero(self._begins[context] != MISSING)
+        return known, self._begins[context][known]
+
     def _work_out(self, pairs: npt.NDArray[np.int64], context: int) -> None:
         by_policy: dict[int, list[int]] = {}
         for pair in pairs.tolist():
