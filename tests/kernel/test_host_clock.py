@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host import boot, cli
+from ansible_collections.bulkhead.microseg.plugins.module_utils.host.errors import HostError
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host.listing import CLOCK, trusting
 from ansible_collections.bulkhead.microseg.plugins.modules import nftables_policy_info
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables import clock
@@ -134,6 +135,17 @@ def test_the_host_reports_it(host: TestedHost) -> None:
 
     told = nftables_policy_info.read(host.machine)
     assert (told["timed_rules"], told["clock_synchronised"]) == ("in_force", True)
+
+
+def test_an_nft_that_does_not_know_sets_of_times_is_named(host: TestedHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduled = TEXT.replace("    chain", "\tset w_1 {\n\t\ttypeof meta time\n\t\tflags interval\n\t}\n    chain")
+    monkeypatch.setattr(host.machine.nft, "version", lambda: "0.9.3")
+
+    with pytest.raises(HostError, match=r"E-HOST-TOOL nft 0\.9\.3 does not know .* \(nft 0\.9\.4 or newer\)"):
+        host.arm(dict(TIMED, ruleset=scheduled))
+
+    assert host.hash() == "absent"
+    assert host.arm(TIMED)["token"]
 
 
 def test_both_sides_mean_the_same_set() -> None:

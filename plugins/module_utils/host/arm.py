@@ -12,7 +12,7 @@ import secrets
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from . import guard, install, revert, sockets
-from .errors import BASE_MOVED, PAYLOAD, PENDING, HostError
+from .errors import BASE_MOVED, PAYLOAD, PENDING, TOOL, HostError
 from .listing import ABSENT, canonical_hash, counters, foreign, members
 from .machine import Machine
 from .nft import Listing
@@ -31,6 +31,8 @@ from .state import (
 from .text import readable
 from .transaction import REMOVE, is_open, move_members, replace, replace_open
 from .trust import trusted
+
+OLDEST_FOR_SCHEDULES = (0, 9, 4)
 
 
 class Wish(NamedTuple):
@@ -102,10 +104,25 @@ def _arm(machine: Machine, wish: Wish) -> Dict[str, Any]:
             hash=now.hash,
         )
     transaction = REMOVE if wish.policy is None else replace(wish.policy, wish.policy.members, trusted(machine))
+    _understands(machine, wish)
     machine.nft.check(transaction)
     if wish.check:
         return _result(machine, now, changed=True, hash=target, diff=text)
     return _swap(machine, wish, now, transaction, target, text)
+
+
+def _understands(machine: Machine, wish: Wish) -> None:
+    """Schedules are sets of `typeof meta time`: an older nft would only speak of a syntax error."""
+    if wish.policy is None or not wish.policy.scheduled:
+        return
+    version = machine.nft.version()
+    if tuple(int(part) for part in version.split(".") if part.isdigit()) < OLDEST_FOR_SCHEDULES:
+        raise HostError(
+            TOOL,
+            "nft {0} does not know sets of times, which schedules need (nft {1} or newer). Nothing was changed.".format(
+                version, ".".join(map(str, OLDEST_FOR_SCHEDULES))
+            ),
+        )
 
 
 def _look(machine: Machine, wish: Wish) -> Now:

@@ -50,12 +50,13 @@ _DIGEST = re.compile(r"[0-9a-f]{8,128}\Z")
 class Policy:
     """A checked policy. ``members`` maps every membership set of the text to its addresses in canonical spelling.
 
-    ``timed``: some of its rules count only where the clock is to be trusted.
+    ``timed``: some of its rules count only where the clock is to be trusted. ``scheduled``: it has sets of times.
     """
 
     def __init__(self, raw: Mapping[str, Any], members: Dict[str, FrozenSet[str]], timed: bool) -> None:
         self.format = int(raw["format"])
         self.timed = timed
+        self.scheduled = "\ttypeof meta time\n" in str(raw["ruleset"])
         self.ruleset = str(raw["ruleset"])
         self.members = members
         self.policy_digest = str(raw["policy_digest"])

@@ -106,6 +106,36 @@ def test_a_text_is_refused(why: str, text: str) -> None:
     assert "the last policy stays" in str(refused.value)
 
 
+CLOCK = "table inet microseg {\n\tset clock {\n\t\ttype nf_proto\n\t}\n}\n"
+
+
+def test_the_set_of_the_clock_is_filled_by_the_host_alone() -> None:
+    policy = Policy.parse(raw(CLOCK, format=2))
+
+    assert policy.timed
+    assert (policy.members, policy.as_dict()["format"]) == ({}, 2)
+    assert not Policy.parse(raw()).timed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CLOCK.replace("nf_proto\n", "nf_proto\n\t\telements = { ipv4 }\n"),
+        CLOCK.replace("nf_proto", "ipv4_addr"),
+        CLOCK.replace("nf_proto\n", "nf_proto\n\t\tflags interval\n"),
+        CLOCK.replace("set clock", "map clock"),
+    ],
+)
+def test_another_set_of_the_clock_is_refused(text: str) -> None:
+    with pytest.raises(HostError, match="E-HOST-PAYLOAD"):
+        Policy.parse(raw(text, format=2))
+
+
+def test_nobody_but_the_host_gives_the_clock_members() -> None:
+    with pytest.raises(HostError, match="E-HOST-PAYLOAD"):
+        Policy.parse(raw(CLOCK, format=2, members={"clock": ["10.0.0.1"]}))
+
+
 @pytest.mark.parametrize(
     "members",
     [
