@@ -15,6 +15,7 @@ from .job import Job
 from .options import (
     AtOption,
     ExtraVarsOption,
+    FactsOption,
     Format,
     FormatOption,
     InventoryOption,
@@ -65,6 +66,7 @@ def add(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     format: FormatOption = "table",
 ) -> None:
     """Add a rule at the end of a ruleset. With -i it is held against the estate before it is written."""
@@ -75,7 +77,7 @@ def add(
         said = authoring.Particulars(id, reason, owner, ticket, expires, log)
         return authoring.add(desk, line, said, scope, ruleset, authoring.stage_named(stage))
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, policy), dry_run, verb)
+    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy), dry_run, verb)
 
 
 @rules.command(name="remove")
@@ -91,6 +93,7 @@ def remove(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
@@ -103,7 +106,7 @@ def remove(
 
         return authoring.remove_expired(desk, scope) if expired else authoring.remove(desk, rule, scope)
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, policy, at), dry_run, verb)
+    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy, at), dry_run, verb)
 
 
 @rules.command(name="move")
@@ -118,6 +121,7 @@ def move(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     format: FormatOption = "table",
 ) -> None:
     """Move a rule to another ruleset, as it is written."""
@@ -127,7 +131,7 @@ def move(
 
         return authoring.move(desk, rule, ruleset, scope, to_scope)
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, policy), dry_run, verb)
+    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy), dry_run, verb)
 
 
 def grant(
@@ -147,6 +151,7 @@ def grant(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
@@ -158,7 +163,7 @@ def grant(
         said = authoring.Particulars(id, reason, owner, ticket, until, log)
         return authoring.grant(desk, line, said, lasting=lasting, scope=scope, ruleset=ruleset)
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, policy, at), dry_run, verb)
+    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy, at), dry_run, verb)
 
 
 def _run(job: Job, dry_run: bool, verb: Callable[[Desk], RuleEdit]) -> None:
@@ -173,6 +178,7 @@ def _job(
     extra_vars: list[str] | None,
     vault_id: list[str] | None,
     vault_password_file: list[str] | None,
+    facts: list[Path] | None,
     policy: Path,
     at: str = "",
 ) -> Job:
@@ -182,6 +188,7 @@ def _job(
         extra_vars=tuple(extra_vars or ()),
         vault_ids=tuple(vault_id or ()),
         vault_password_files=tuple(vault_password_file or ()),
+        facts=tuple(facts or ()),
         policy=policy,
         at=at,
     )

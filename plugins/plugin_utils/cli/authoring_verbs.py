@@ -20,7 +20,7 @@ def change(job: Job, dry_run: bool, verb: Callable[[Desk], RuleEdit]) -> Answer:
     from ..workflow.authoring import Desk
 
     hosts = job.inventory().hosts if job.inventories else None
-    report = verb(Desk(job.policy, hosts, job.moment(), dry_run))
+    report = verb(Desk(job.policy, hosts, job.moment(), dry_run, job.facts))
     return Answer(report.to_dict(), lambda: _screen(job, report))
 
 

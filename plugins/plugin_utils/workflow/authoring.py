@@ -20,6 +20,7 @@ from ..model.selectors import Requirement
 from ..orchestration.files import write_atomically
 from ..policy.authoring import Edit, PolicyFiles, add_rule, move_rule, read_files, remove_rules, rule_id
 from ..policy.documents import label_variables, loads, parse_rule
+from ..policy.facts_file import load_facts
 from .inputs import Hosts, Inputs, join
 
 GRANTS = "grants"
@@ -60,12 +61,16 @@ class RuleEdit:
 
 @dataclass(frozen=True)
 class Desk:
-    """A policy directory that is being edited. `hosts`: with an inventory rules are judged against the estate too."""
+    """A policy directory that is being edited. `hosts`: with an inventory rules are judged against the estate too.
+
+    `facts`: files of facts about that estate.
+    """
 
     directory: Path
     hosts: Hosts | None = None
     at: datetime | None = None
     dry_run: bool = False
+    facts: tuple[Path, ...] = ()
 
     @property
     def now(self) -> datetime:
@@ -259,7 +264,9 @@ def _judged(desk: Desk, texts: Mapping[str, str], report: RuleEdit, files: Polic
 
 def _inputs(policy: Policy, remarks: tuple[Finding, ...], desk: Desk) -> Inputs:
     assert desk.hosts is not None
-    return join(policy, remarks, desk.hosts(label_variables(policy), policy.settings.timezone), desk.now)
+    facts, about_facts = load_facts(desk.facts, policy, desk.now)
+    hosts = desk.hosts(label_variables(policy), policy.settings.timezone)
+    return join(policy, (*remarks, *about_facts), hosts, desk.now, facts)
 
 
 def _known(finding: Finding, files: PolicyFiles, desk: Desk) -> bool:

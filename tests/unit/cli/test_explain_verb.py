@@ -80,7 +80,7 @@ def test_drafts_staged_rules_and_closed_windows_are_named(microseg: Microseg, sh
     assert {miss["rule"].partition("@")[0]: miss["why"] for miss in data["near_misses"]} == {
         "by-draft": "is draft",
         "by-staged": "is staged",
-        "by-active": "not at this time",
+        "by-active": "ended 2020-01-02 00:00Z",
     }
     assert data["with_staged"] == "allowed"
     assert set(data["with_staged_by"]) == {"by-staged@more/staged"}
