@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from ..model.addresses import Family
@@ -158,14 +158,14 @@ class _Policies:
 
     def add(self, position: int, modes: Mapping[Direction, Mode]) -> str:
         parts: list[_Rules] = []
-        digest = hashlib.sha256()
+        said: list[tuple[Mode, list[bytes]]] = []
         for direction in DIRECTIONS:
             mode = modes[direction]
             rules = () if mode == "idle" else tuple(self.compiled.of_class[direction][position])
             parts.append((mode, rules))
-            digest.update(mode.encode())
-            digest.update(b"".join([self._digests[direction][index] for index in rules]))
-        identity = digest.hexdigest()[:32]
+            digests = self._digests[direction]
+            said.append((mode, [digests[index] for index in rules]))
+        identity = _identity(said)
         self.rules_of.setdefault(identity, (parts[0], parts[1]))
         return identity
 
@@ -176,3 +176,23 @@ class _Policies:
             for direction, (mode, positions) in zip(DIRECTIONS, rules, strict=True)
         )
         return ingress, egress
+
+
+def _identity(parts: Iterable[tuple[Mode, Iterable[bytes]]]) -> str:
+    """The content id of a policy: modes, and the digests of the rules."""
+    digest = hashlib.sha256()
+    for mode, rules in parts:
+        digest.update(mode.encode())
+        digest.update(b"".join(rules))
+    return digest.hexdigest()[:32]
+
+
+def add_policy(
+    policies: dict[str, tuple[DirectionPolicy, DirectionPolicy]], ingress: DirectionPolicy, egress: DirectionPolicy
+) -> str:
+    """Its id, after it was added under it."""
+    identity = _identity(
+        (part.mode, [hashlib.sha256(rule_content(rule)).digest() for rule in part.rules]) for part in (ingress, egress)
+    )
+    policies.setdefault(identity, (ingress, egress))
+    return identity

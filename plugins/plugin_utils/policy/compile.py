@@ -32,6 +32,7 @@ from .membership import Membership
 from .resolve import Element, ResolvedRule, resolve
 
 T = TypeVar("T")
+_LIST = "ip_list"
 Stage = Literal["active", "staged"]
 #: Stages of rulesets that count in each of the two answers (DESIGN §3.5).
 COUNTING: Mapping[Stage, tuple[str, ...]] = {
@@ -76,8 +77,12 @@ class NamedPeer:
     bits: int
     window: Window
 
+    @property
+    def validity(self) -> Validity:
+        return Validity(*self.window, self.origin.rule.schedule)
+
     def valid(self, at: datetime) -> bool:
-        return Validity(*self.window, self.origin.rule.schedule).holds(at)
+        return self.validity.holds(at)
 
 
 class Compiled:
@@ -111,15 +116,19 @@ class Compiled:
         if name not in self._sets:
             source = self.sources[name]
             if source.prefixes is not None:
-                addresses = {
-                    family: normalised((item.low, item.high) for item in source.prefixes if item.family == family)
-                    for family in FAMILIES
-                }
-                self._sets[name] = PeerSet(name, "static", source.meaning, addresses)
+                self._sets[name] = static_set(name, source)
             else:
                 addresses = dict(self._membership.addresses(source.bits))
                 self._sets[name] = PeerSet(name, "members", source.meaning, addresses)
         return self._sets[name]
+
+
+def static_set(name: str, source: SetSource) -> PeerSet:
+    prefixes = source.prefixes or ()
+    addresses = {
+        family: normalised((item.low, item.high) for item in prefixes if item.family == family) for family in FAMILIES
+    }
+    return PeerSet(name, "static", source.meaning, addresses)
 
 
 def compile_policy(policy: Policy, estate: Estate, stage: Stage = "active") -> Compiled:
@@ -200,7 +209,7 @@ class _Peers:
 
 
 class Builder:
-    """Makes the copies of rules, one rule after the other."""
+    """Makes the copies of rules, one rule after the other; `elements` remembers what each element means."""
 
     def __init__(self, estate: Estate, classes: Classes) -> None:
         self.estate = estate
@@ -209,7 +218,11 @@ class Builder:
         self.bound: dict[Direction, list[tuple[Copy, int]]] = {"ingress": [], "egress": []}
         self.by_name: list[NamedPeer] = []
         self.elements: dict[tuple[Element, bool], _Meaning] = {}
-        self._members = {item.name: classes.last_known(item.members) for item in estate.service_addresses}
+        self.look_at_members()
+
+    def look_at_members(self) -> None:
+        """Who is behind the service addresses now."""
+        self._members = {item.name: self.classes.last_known(item.members) for item in self.estate.service_addresses}
 
     def bind(self, copy: Copy, direction: Direction, bits: int) -> None:
         self.bound[direction].append((copy, bits))
@@ -359,9 +372,9 @@ class Builder:
     def static(self, prefixes: Iterable[Prefix], name: str = "") -> str:
         ordered = tuple(sorted(set(prefixes), key=str))
         listing = ",".join(str(prefix) for prefix in ordered)
+        source = SetSource(f"{_LIST} {name}" if name else listing, prefixes=ordered)
         identity = set_id("static", listing)
-        if identity not in self.sources:
-            self.sources[identity] = SetSource(f"ip_list {name}" if name else listing, prefixes=ordered)
+        self.sources[identity] = better_said(self.sources.get(identity), source)
         return identity
 
     def _through_service_addresses(
@@ -387,7 +400,12 @@ class Builder:
 
     def finish(self, direction: Direction) -> tuple[tuple[Copy, ...], Sequence[Sequence[int]]]:
         """Copies in blame order, and per class the ascending positions of those that bind it."""
-        bound = in_blame_order(self.bound[direction], lambda pair: pair[0].artifact)
+        bound: list[tuple[Copy, int]] = []
+        for copy, bits in in_blame_order(self.bound[direction], lambda pair: pair[0].artifact):
+            if bound and bound[-1][0].artifact == copy.artifact:  # the same at the same times, said by two elements
+                bound[-1] = copy, bound[-1][1] | bits
+            else:
+                bound.append((copy, bits))
         of_class: list[array[int]] = [array("I") for _ in self.classes.items]
         positions: dict[int, tuple[int, ...]] = {}
         for index, (_copy, bits) in enumerate(bound):
@@ -407,6 +425,11 @@ def in_blame_order(items: Iterable[T], rule_of: Callable[[T], ArtifactRule]) -> 
         group = [item for _order, item in alike]
         result.extend(group if len(group) == 1 else sorted(group, key=lambda item: str(rule_of(item))))
     return result
+
+
+def better_said(known: SetSource | None, new: SetSource) -> SetSource:
+    """Rules may write one list in several ways: a named one says most, and which rule came first does not matter."""
+    return new if known is None else min(known, new, key=lambda one: (not one.meaning.startswith(_LIST), one.meaning))
 
 
 def listening(service: ServiceAddress, member_services: Intervals) -> Intervals:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..model.addresses import Prefix
@@ -23,6 +23,7 @@ from ..model.policy import (
     Peer,
     Policy,
     Rule,
+    Ruleset,
     Scope,
     ScopePeer,
     Stage,
@@ -50,6 +51,14 @@ class Element:
     selector: Selector = _EVERYTHING
     name: str = ""
     prefixes: tuple[Prefix, ...] = ()
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.kind, self.inside, self.selector, self.name, self.prefixes)))
+
+    def __hash__(self) -> int:
+        """Worked out once: elements are looked up again and again, and a selector is deep."""
+        return self._hash
 
     @property
     def by_address(self) -> bool:
@@ -126,21 +135,31 @@ def resolve(policy: Policy, workloads: Mapping[str, Workload]) -> tuple[tuple[Re
     for scope in policy.scopes:
         for ruleset in scope.rulesets:
             for rule in ruleset.rules:
-                item = ResolvedRule(
-                    rule=rule,
-                    scope=scope.name,
-                    ruleset=ruleset.name,
-                    tier=ruleset.tier,
-                    stage=ruleset.stage,
-                    match=scope.match,
-                    binds_everyone=scope.estate,
-                    consumers=tuple(resolve_peer(peer, scope, workloads) for peer in rule.consumers),
-                    providers=tuple(resolve_peer(peer, scope, workloads) for peer in rule.providers),
-                )
-                found = [*_unknown_workloads(item, workloads), *_limits(item, scope, grants.get(scope.name))]
-                findings.extend(found)
+                item = resolve_rule(rule, scope, ruleset, workloads)
+                findings.extend(rule_findings(item, scope, grants.get(scope.name), workloads))
                 resolved.append(item)
     return tuple(resolved), tuple(findings)
+
+
+def resolve_rule(rule: Rule, scope: Scope, ruleset: Ruleset, workloads: Mapping[str, Workload]) -> ResolvedRule:
+    return ResolvedRule(
+        rule=rule,
+        scope=scope.name,
+        ruleset=ruleset.name,
+        tier=ruleset.tier,
+        stage=ruleset.stage,
+        match=scope.match,
+        binds_everyone=scope.estate,
+        consumers=tuple([resolve_peer(peer, scope, workloads) for peer in rule.consumers]),
+        providers=tuple([resolve_peer(peer, scope, workloads) for peer in rule.providers]),
+    )
+
+
+def rule_findings(
+    item: ResolvedRule, scope: Scope, grant: TierGrant | None, workloads: Mapping[str, Workload]
+) -> list[Finding]:
+    """What names nobody, and what the scope does not let the rule say."""
+    return [*_unknown_workloads(item, workloads), *_limits(item, scope, grant)]
 
 
 def _unknown_workloads(item: ResolvedRule, workloads: Mapping[str, Workload]) -> Iterable[Finding]:
