@@ -118,7 +118,7 @@ def review(before: Source, after: Source, request: ReviewRequest) -> Review:
             "after": {"revision": str(after), "policy": new.digest},
             "author": request.author,
             "basis": basis,
-            **packets.to_dict(),
+            **_packets(packets, at),
             "pairs_allowed": sum(box.pairs for box in packets.newly_allowed),
             "pairs_denied": sum(box.pairs for box in packets.newly_denied),
             "today": None
@@ -134,6 +134,16 @@ def review(before: Source, after: Source, request: ReviewRequest) -> Review:
             "findings": [finding.to_dict() for finding in everything],
         }
     )
+
+
+def _packets(packets: PolicyDifference, at: datetime) -> dict[str, Any]:
+    """`since` only where a change comes later than at once."""
+    data = packets.to_dict()
+    for key in ("newly_allowed", "newly_denied"):
+        for box in data[key]:
+            if box.get("since") is not None and datetime.fromisoformat(box["since"]) <= at:
+                box["since"] = None
+    return data
 
 
 def refused(findings: Iterable[Finding], full: str = "") -> str:
