@@ -11,7 +11,7 @@ single workloads it is exact.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from ...model.addresses import Address
@@ -202,8 +202,7 @@ def members_of(side: Side, levels: Levels, home: str, homes: Homes | None) -> fr
     """Workloads of the cells of a side; with `homes` only those of the scope."""
     if isinstance(side, str):
         return frozenset()
-    by_cell: Mapping[Cell, frozenset[str]] = {cell: names for level in levels.members for cell, names in level.items()}
-    found = {name for cell in side if not isinstance(cell, Address) for name in by_cell[cell]}
+    found = {name for cell in side if not isinstance(cell, Address) for name in levels.everyone[cell]}
     if homes is not None:
         found = {name for name in found if homes.of_workload.get(name) == home}
     return frozenset(found)

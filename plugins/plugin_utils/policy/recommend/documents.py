@@ -9,6 +9,7 @@ its stage it is approved: it stays as it is, and what is new goes into a ruleset
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -101,7 +102,7 @@ def with_rules(
         LabelTable(problems, policy.settings.labels),
         ZoneInfo(policy.settings.timezone),
     )
-    text = "---\n".join(block_text(document) for document in documents)
+    text = "\n---\n".join(json.dumps(document, ensure_ascii=False) for document in documents)  # JSON is YAML
     (named, where), (listed, there), *written = nodes.documents(text, "", problems)
     context.services.define([(named["services"], where["services"])])
     context.ip_lists.define([(listed["ip_lists"], there["ip_lists"])])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...model.estate import Estate
 from ...model.policy import Policy
@@ -32,6 +33,11 @@ class Levels:
     keys: tuple[tuple[str, ...], ...]
     cells: tuple[Mapping[str, Cell], ...]
     members: tuple[Mapping[Cell, frozenset[str]], ...]
+
+    @cached_property
+    def everyone(self) -> Mapping[Cell, frozenset[str]]:
+        """The members of every cell, whatever its level."""
+        return {cell: names for level in self.members for cell, names in level.items()}
 
     @property
     def last(self) -> int:

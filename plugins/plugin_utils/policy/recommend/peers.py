@@ -12,7 +12,6 @@ from typing import Any
 
 from ...model import selectors
 from ...model.estate import Estate
-from ...model.labels import Truth
 from ...model.selectors import Requirement, Selector
 from .groups import ALONE, Cell, Levels, in_order
 from .homes import Homes
@@ -25,9 +24,15 @@ class PeerWriter:
     def __init__(self, estate: Estate, homes: Homes, levels: Levels, at: datetime) -> None:
         self.estate = estate
         self.homes = homes
-        self.at = at
-        self.members = {cell: names for level in levels.members for cell, names in level.items()}
+        self.members = levels.everyone
         self._exact: dict[tuple[str, Cell, bool], bool] = {}
+        self._holders: dict[str, dict[str, set[str]]] = {}
+        self._having: dict[str, set[str]] = {}
+        for workload in estate.workloads.values():
+            for key, fact in workload.labels.items():
+                self._having.setdefault(key, set()).add(workload.name)
+                if fact.known(at):
+                    self._holders.setdefault(key, {}).setdefault(fact.value, set()).add(workload.name)
 
     def exact(self, home: str, cell: Cell, owned: bool) -> bool:
         """Does the cell, written in the scope, mean its members (`owned`: those the scope owns) and nobody else?"""
@@ -54,12 +59,22 @@ class PeerWriter:
         match = self.homes.scopes[home].match
         if isinstance(peer, dict) and "workload" in peer:
             return {peer["workload"]}
-        selector = match if peer == "scope" else selectors.parse(peer).inheriting(match)
-        return {
-            workload.name
-            for workload in self.estate.workloads.values()
-            if selector.matches(workload.labels, self.at) is Truth.YES
-        }
+        return self._matching(match if peer == "scope" else selectors.parse(peer).inheriting(match))
+
+    def _matching(self, selector: Selector) -> set[str]:
+        """Names of the workloads that surely match, as `Selector.matches` says of each."""
+        found: set[str] | None = None
+        for one in selector.requirements:
+            holders = self._holders.get(one.key, {})
+            if one.operator == "absent":
+                names = self.estate.workloads.keys() - self._having.get(one.key, set())
+            else:
+                wanted = set(one.values) if one.operator == "in" else holders.keys() - set(one.values)
+                names = set().union(*(holders.get(value, set()) for value in wanted))
+                if one.operator == "notin":
+                    names |= self.estate.workloads.keys() - self._having.get(one.key, set())
+            found = set(names) if found is None else found & names
+        return set(self.estate.workloads) if found is None else found
 
     def _peers(self, home: str, box: Box, owned: bool) -> list[Any]:
         match = self.homes.scopes[home].match
@@ -73,7 +88,7 @@ class PeerWriter:
         for operators in product(("exists", "absent"), repeat=len(silent)):
             extra = [Requirement(key, operator) for key, operator in zip(silent, operators, strict=True)]  # type: ignore[arg-type]
             selector = Selector(tuple(sorted((*wanted, *extra))))
-            if any(selector.matches(one.labels, self.at) is Truth.YES for one in self.estate.workloads.values()):
+            if self._matching(selector):
                 peers.append(_written(tuple(sorted((*own, *extra)))))
         return peers
 
@@ -83,10 +98,7 @@ class PeerWriter:
         narrow = Selector(
             tuple(sorted((*plain.requirements, *(one for one in match.requirements if one.key in silent))))
         )
-        return any(
-            plain.matches(one.labels, self.at) is Truth.YES and narrow.matches(one.labels, self.at) is not Truth.YES
-            for one in self.estate.workloads.values()
-        )
+        return bool(self._matching(plain) - self._matching(narrow))
 
 
 def _box(cell: Cell) -> Box:
