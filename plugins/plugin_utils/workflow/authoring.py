@@ -239,7 +239,7 @@ def _finish(desk: Desk, files: PolicyFiles, edit: Edit, report: RuleEdit) -> Rul
     findings = _judged(desk, edit.over(files), report, files)
     diff = {file: _diff(files.texts[file], text, file) for file, text in sorted(edit.texts.items())}
     if not desk.dry_run:
-        _write(desk.directory, files, edit)
+        write_files(desk.directory, files, edit)
     return replace(report, diff=diff, written=bool(diff) and not desk.dry_run, findings=findings)
 
 
@@ -283,8 +283,8 @@ def _diff(before: str, after: str, file: str) -> str:
     return "\n".join(lines)
 
 
-def _write(directory: Path, files: PolicyFiles, edit: Edit) -> None:
-    """All files, or none of them.
+def write_files(directory: Path, files: PolicyFiles, edit: Edit) -> None:
+    """Files that are there, all of them or none.
 
     Raises PolicyError (E-FILE) where somebody else changed a file meanwhile, StoreError where one cannot be written.
     """
@@ -310,4 +310,15 @@ def _write(directory: Path, files: PolicyFiles, edit: Edit) -> None:
         raise
 
 
-__all__ = ["Desk", "Particulars", "RuleEdit", "add", "grant", "move", "remove", "remove_expired", "stage_named"]
+__all__ = [
+    "Desk",
+    "Particulars",
+    "RuleEdit",
+    "add",
+    "grant",
+    "move",
+    "remove",
+    "remove_expired",
+    "stage_named",
+    "write_files",
+]

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..model.errors import Finding, Place, PolicyError
+from ..model.errors import Finding, MicrosegError, Place, PolicyError, StoreError
 from ..orchestration.files import write_atomically
-from ..policy.authoring import read_files
+from ..policy.authoring import Edit, PolicyFiles, read_files
 from ..policy.decide import Decider
 from ..policy.documents import loads
 from ..policy.recommend import Learning, Recommendation, changed_texts, read_learning
@@ -22,10 +24,12 @@ from ..policy.recommend.mined import Mined, mine
 from ..policy.recommend.review import review
 from ..policy.recommend.words import Isolation
 from ..visibility.edges_file import read_edges
+from .authoring import write_files
 from .inputs import Inputs
 
 REVIEW = "REVIEW.md"
 _FILE_MODE = 0o644
+_DIRECTORY_MODE = 0o755
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class RecommendReport:
     found: Recommendation
     mined: Mined | None
     texts: Mapping[str, str]
-    whole: Mapping[str, str] = field(repr=False)
+    files: PolicyFiles = field(repr=False)
     findings: tuple[Finding, ...]
 
     @property
@@ -96,9 +100,8 @@ def recommend(inputs: Inputs, policy_dir: Path, question: Question) -> Recommend
         mined = mine(policy, decider, found.sifted.left_out.get("approved", ()))
     files = read_files(policy_dir)
     texts = changed_texts(files, found, mined.tests if mined else ())
-    whole = {**files.texts, **texts}
-    loads(whole)  # what would not load is never handed out
-    return RecommendReport(found, mined, texts, whole, tuple(findings))
+    loads({**files.texts, **texts})  # what would not load is never handed out
+    return RecommendReport(found, mined, texts, files, tuple(findings))
 
 
 def _no_scope(policy_dir: Path, name: str) -> PolicyError:
@@ -113,7 +116,7 @@ def write(report: RecommendReport, policy_dir: Path, out: Path) -> list[Path]:
     """The policy with its proposals, and the review. Into the policy directory itself: only what changes.
 
     Another directory must be empty or not there, so that nothing of anybody's is lost or mixed in.
-    Raises PolicyError (E-OUT), StoreError (E-STORE-WRITE).
+    All of it is there afterwards, or nothing. Raises PolicyError (E-OUT, E-FILE), StoreError (E-STORE-WRITE).
     """
     same = out.exists() and out.resolve() == policy_dir.resolve()
     if not same and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -123,13 +126,38 @@ def write(report: RecommendReport, policy_dir: Path, out: Path) -> list[Path]:
             Place(str(out)),
             f"Name a new directory, or {policy_dir} to put the proposals into the policy as drafts.",
         )
-    texts = report.texts if same else report.whole
-    written = []
-    for name, text in sorted({**texts, REVIEW: report.review}.items()):
-        path = out / name
-        write_atomically(path, text.encode(), _FILE_MODE)
-        written.append(path)
-    return written
+    if same:
+        _into(policy_dir, report)
+        return [out / name for name in (*sorted(report.texts), REVIEW)]
+    texts = {**report.files.texts, **report.texts, REVIEW: report.review}
+    beside = out.parent / f".{out.name}.{secrets.token_hex(6)}.new"
+    try:
+        for name, text in sorted(texts.items()):
+            write_atomically(beside / name, text.encode(), _FILE_MODE)
+        beside.chmod(_DIRECTORY_MODE)
+        beside.replace(out)
+    except OSError as error:
+        raise StoreError("E-STORE-WRITE", f"the directory cannot be made: {error.strerror}.", Place(str(out))) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return [out / name for name in sorted(texts)]
+
+
+def _into(policy_dir: Path, report: RecommendReport) -> None:
+    """New files first, then the files that are there, all or none; what was new goes again if that fails."""
+    made: list[Path] = []
+    try:
+        for name, text in report.texts.items():
+            if name not in report.files.texts:
+                write_atomically(policy_dir / name, text.encode(), _FILE_MODE)
+                made.append(policy_dir / name)
+        changed = {name: text for name, text in report.texts.items() if name in report.files.texts}
+        write_files(policy_dir, report.files, Edit(changed))
+    except MicrosegError:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
+    write_atomically(policy_dir / REVIEW, report.review.encode(), _FILE_MODE)
 
 
 __all__ = ["REVIEW", "Question", "RecommendReport", "recommend", "write"]

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import StoreError
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow import authoring as authoring_workflow
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow import recommend as recommend_workflow
+
 from .conftest import Microseg
 
 START = dt.datetime(2026, 10, 5, tzinfo=dt.UTC)
@@ -109,6 +113,38 @@ def test_bad_input_is_one_message_and_nothing_is_written(
     assert result.stderr.startswith(code)
     assert part in result.stderr
     assert sorted(path.relative_to(observed) for path in observed.rglob("*") if ".ansible" not in path.parts) == before
+
+
+def test_a_disk_that_refuses_leaves_everything_as_it_was(
+    observed: Path, microseg: Microseg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in (observed / "policy").iterdir()}
+
+    def full(path: Path, content: bytes, mode: int = 0o600) -> None:
+        if path.name == "all.yml":
+            raise StoreError("E-STORE-WRITE", "the disk is full.", str(path))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+
+    monkeypatch.setattr(recommend_workflow, "write_atomically", full)
+    monkeypatch.setattr(authoring_workflow, "write_atomically", full)
+    for out in ("policy", "proposed"):
+        result = microseg("recommend", "--flows", "flows.json", "--out", out)
+        assert (result.code, result.stderr.split()[0]) == (2, "E-STORE-WRITE")
+    assert {path: path.read_bytes() for path in (observed / "policy").iterdir()} == before
+    assert sorted(path.name for path in observed.iterdir() if path.name != ".ansible") == [
+        "flows.json", "hosts.yml", "policy",
+    ]  # fmt: skip
+
+
+def test_marks_and_modes_of_files_stay(observed: Path, microseg: Microseg) -> None:
+    file = observed / "policy" / "all.yml"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    file.chmod(0o640)
+    assert microseg("recommend", "--flows", "flows.json", "--out", "policy").code == 0
+    assert file.read_bytes().startswith(b"\xef\xbb\xbfsettings") or file.read_bytes().startswith(b"\xef\xbb\xbf\n")
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert b"learned" in file.read_bytes()
 
 
 def test_isolation_on_the_command_line_counts_before_the_settings(observed: Path, microseg: Microseg) -> None:
