@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.addresses import Address
+from ..model.allocation import allocating
 from ..model.calendar import Validity
 from ..model.edges import Edges
 from ..model.estate import DIRECTIONS, Direction, Estate
@@ -56,6 +57,11 @@ class Simulation:
             raise ValueError(f"one to {MOST_QUESTIONS} questions")
         self.questions = tuple(questions)
         self.edges = edges
+        with allocating():
+            self._classify()
+
+    def _classify(self) -> None:
+        questions, edges = self.questions, self.edges
         policies = list({id(one.compiled): one.compiled for one in questions}.values())
         self.policy_of = [
             next(place for place, item in enumerate(policies) if item is one.compiled) for one in questions

@@ -8,13 +8,14 @@ Rows are worked out when a flow first asks for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..model.allocation import allocating
 from .simulate_rows import Bytes, Rows
 
 Positions = npt.NDArray[np.signedinteger[Any]]
@@ -67,6 +68,10 @@ class Table:
         for pair in pairs.tolist():
             policy, atom = divmod(pair, len(self.rows.atoms))
             by_policy.setdefault(policy, []).append(atom)
+        with allocating():
+            self._add_rows(by_policy, context)
+
+    def _add_rows(self, by_policy: Mapping[int, Sequence[int]], context: int) -> None:
         for policy, atoms in by_policy.items():
             found = self.rows.rows(policy, atoms, self.moments[context])
             base = policy * len(self.rows.atoms)

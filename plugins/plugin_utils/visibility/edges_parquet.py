@@ -96,17 +96,8 @@ def write(edges: Edges, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    coverage = edges.coverage
-    said = {
-        "start": coverage.start.astimezone(UTC).isoformat(),
-        "end": coverage.end.astimezone(UTC).isoformat(),
-        "reported": sorted(coverage.reported),
-        "expected": sorted(coverage.expected),
-        "loss": coverage.loss,
-        "source": coverage.source,
-    }
     table = _table(edges).replace_schema_metadata(
-        {FORMAT_KEY: str(FORMAT).encode(), COVERAGE_KEY: json.dumps(said).encode()}
+        {FORMAT_KEY: str(FORMAT).encode(), COVERAGE_KEY: coverage_text(edges.coverage).encode()}
     )
     beside = path.parent / f".{path.name[:64]}.{secrets.token_hex(6)}.new"
     try:
@@ -164,7 +155,25 @@ def _coverage(file: pyarrow.parquet.ParquetFile, place: Place) -> Coverage:
             place,
             "Update microseg, or write the file anew.",
         )
-    text = metadata[COVERAGE_KEY]
+    return coverage_from(metadata[COVERAGE_KEY], place)
+
+
+def coverage_text(coverage: Coverage) -> str:
+    """The JSON that stands in the metadata of a file."""
+    return json.dumps(
+        {
+            "start": coverage.start.astimezone(UTC).isoformat(),
+            "end": coverage.end.astimezone(UTC).isoformat(),
+            "reported": sorted(coverage.reported),
+            "expected": sorted(coverage.expected),
+            "loss": coverage.loss,
+            "source": coverage.source,
+        }
+    )
+
+
+def coverage_from(text: bytes | str, place: Place) -> Coverage:
+    """Raises FlowsError (E-FLOW-COVERAGE, E-FLOW-SIZE)."""
     if len(text) > MOST_COVERAGE:
         raise FlowsError("E-FLOW-SIZE", f"its coverage takes {len(text):,} bytes.", place, "Write the file anew.")
     try:
@@ -433,4 +442,4 @@ def _protocol_and_port(service: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.u
     return protocol, np.where(other, 0, port).astype(np.uint16)
 
 
-__all__ = ["coverage_of", "read", "rows_of", "too_many", "write"]
+__all__ = ["coverage_from", "coverage_of", "coverage_text", "read", "rows_of", "too_many", "write"]
