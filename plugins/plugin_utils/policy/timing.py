@@ -17,8 +17,9 @@ def closes(validity: Validity, at: datetime) -> datetime | None:
     """When something that holds at `at` ends or closes; None where that is not to be seen for years."""
     end = validity.expires
     if validity.schedule is not None:
-        for _low, high in validity.schedule.windows(at, later(at, timedelta(microseconds=1))):
-            if high < later(at, _SEARCHED) and (end is None or high < end):
+        limit = later(at, _SEARCHED)
+        for low, high in validity.schedule.windows(at, limit):
+            if low <= at and high < limit and (end is None or high < end):
                 end = high
     return end
 

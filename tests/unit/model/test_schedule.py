@@ -29,6 +29,8 @@ BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 MINUTES = 365 * 24 * 60
 #: A window may have begun this long before the year.
 BEFORE = 8 * 24 * 60
+#: And end this long after it.
+AFTER = 10 * 24 * 60
 EXAMPLES = int(1000 * float(os.environ.get("MICROSEG_PROOF_FRACTION", "1")))
 
 
@@ -52,7 +54,7 @@ def clock(zone: str) -> tuple[dt.datetime, ...]:
     where = ZoneInfo(zone)
     first = BEGIN - BEFORE * MINUTE
     return tuple(
-        (first + number * MINUTE).astimezone(where).replace(tzinfo=None) for number in range(BEFORE + MINUTES + BEFORE)
+        (first + number * MINUTE).astimezone(where).replace(tzinfo=None) for number in range(BEFORE + MINUTES + AFTER)
     )
 
 
@@ -77,7 +79,7 @@ def minutes_of(text: str, duration: str, zone: str) -> bytearray:
     """One byte a minute of the year: open or not."""
     told = reference.read(text, duration, zone)
     named = first_shown(told["zone"])
-    is_open = bytearray(BEFORE + MINUTES + BEFORE)
+    is_open = bytearray(BEFORE + MINUTES + AFTER)
     for wall in reference.starts(told, dt.date(2027, 1, 1)):
         if wall not in named:
             continue
