@@ -9,7 +9,7 @@ the number stays that of the distinguishable classes. Values that nobody names a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..model.addresses import FAMILIES, WHOLE_FAMILY, Address, Prefix
 from ..model.errors import PolicyError
@@ -43,7 +43,7 @@ def combinations(selectors: Iterable[Selector]) -> list[dict[str, str]]:
     classes: dict[int, dict[str, str]] = {everything: {}}
     for key in keys:
         values = sorted({value for item in chosen for r in item.requirements if r.key == key for value in r.values})
-        options: list[str | None] = [None, *values, _unnamed(values)]
+        options: list[str | None] = [None, *values, unnamed(values)]
         fitting = [(option, _fitting(chosen, key, option)) for option in options]
         merged: dict[int, dict[str, str]] = {}
         for alive, labels in classes.items():
@@ -60,7 +60,8 @@ def combinations(selectors: Iterable[Selector]) -> list[dict[str, str]]:
     return list(classes.values())
 
 
-def _unnamed(values: list[str]) -> str:
+def unnamed(values: Sequence[str]) -> str:
+    """A value that none of them is."""
     name = OTHER
     while name in values:
         name = f"{name}-"

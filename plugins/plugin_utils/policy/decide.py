@@ -63,6 +63,10 @@ class Decider:
         self._rows: dict[tuple[Direction, int, int], tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._allowed: dict[tuple[Direction, tuple[int, ...], str, int], Intervals] = {}
 
+    def at_moment(self, at: datetime | None) -> Decider:
+        """The same policy at another moment; None: this very one."""
+        return self if at in (None, self.at) else Decider(self.compiled, at, self.intent, self.failsafe)
+
     def mode(self, direction: Direction, workload: Workload | None) -> Mode | None:
         """The mode that counts, or None where this side enforces nothing."""
         if workload is None or not workload.managed:

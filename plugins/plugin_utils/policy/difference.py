@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from ..model import services as line
 from ..model.addresses import FAMILY_NAMES, Family
+from ..model.calendar import Validity
 from ..model.estate import DIRECTIONS, Direction
 from ..model.intervals import Intervals, intersection, subtraction, union
 from .decide import Decider, End
 from .ends import Ends, Group, distinct_ends
+from .moments import moments_of
 
 #: A group of ends that neither policy tells apart, as positions in the list of groups.
 Side = tuple[int, ...]
@@ -26,7 +29,8 @@ Paired = list[tuple[dict[str, End], dict[str, End]]]
 class ChangedBox:
     """A product of consumers, providers and services. `pairs` counts workload pairs (an outside region counts one).
 
-    The ends are those of workloads; a workload's own pair with itself is never meant.
+    The ends are those of workloads; a workload's own pair with itself is never meant. `since`: the first moment looked
+    at for which this is so; None where only one was.
     """
 
     family: Family
@@ -37,6 +41,7 @@ class ChangedBox:
     witness: tuple[str, str, str]
     consumer_ends: tuple[End, ...] = ()
     provider_ends: tuple[End, ...] = ()
+    since: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -46,22 +51,28 @@ class ChangedBox:
             "services": line.show(self.services, self.family),
             "pairs": self.pairs,
             "witness": dict(zip(("from", "to", "service"), self.witness, strict=True)),
+            "since": None if self.since is None else self.since.isoformat(),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyDifference:
+    """`complete` False: more combinations of open schedules than were compared, so an empty one proves nothing."""
+
     newly_allowed: tuple[ChangedBox, ...]
     newly_denied: tuple[ChangedBox, ...]
+    complete: bool = True
 
     @property
     def empty(self) -> bool:
-        return not self.newly_allowed and not self.newly_denied
+        """Is there no packet that they treat differently, at any moment?"""
+        return self.complete and not self.newly_allowed and not self.newly_denied
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "newly_allowed": [box.to_dict() for box in self.newly_allowed],
             "newly_denied": [box.to_dict() for box in self.newly_denied],
+            "complete": self.complete,
         }
 
 
@@ -71,20 +82,49 @@ def compare_policies(
     describe: Callable[[list[Group]], str],
     name: Callable[[End], str],
     imagined: bool = False,
+    moments: Sequence[datetime] = (),
 ) -> PolicyDifference:
     """Exact over all ends both estates have, and over every region of outside addresses the policies tell apart.
 
     `describe` says a list of groups in words, `name` one end. `imagined`: the workloads are those of
-    `synthetic_estate`.
+    `synthetic_estate`. `moments`, ascending: the answer is for all of them instead of the one of the deciders; what
+    differs at several is said once, with the first.
     """
     groups, paired = _common_groups(before, after, imagined)
+    boxes: dict[bool, list[ChangedBox]] = {True: [], False: []}
+    known: dict[bool, _Known] = {True: {}, False: {}}
+    named: dict[bool, _KnownNames] = {True: {}, False: {}}
+    for moment in moments or (None,):
+        old, new = before.at_moment(moment), after.at_moment(moment)
+        cells = _cells(old, new, groups, paired)
+        for allowed, (less, more) in ((True, (old, new)), (False, (new, old))):
+            found: dict[tuple[Family, Intervals], dict[int, list[int]]] = {}
+            for source, target, first, second in cells:
+                gained = subtraction(second, first) if allowed else subtraction(first, second)
+                fresh = subtraction(gained, known[allowed].get((source, target), ()))
+                if fresh:
+                    known[allowed][source, target] = union(known[allowed].get((source, target), ()), fresh)
+                    found.setdefault((groups[source].family, fresh), {}).setdefault(source, []).append(target)
+            boxes[allowed] += _boxes(found, groups, describe, name, moment)
+            boxes[allowed] += _named(less, more, groups, describe, name, named[allowed], moment)
+    return PolicyDifference(tuple(boxes[True]), tuple(boxes[False]))
+
+
+#: What is already said, by group of consumers and group of providers, or by consumers and name.
+_Known = dict[tuple[int, int], Intervals]
+_KnownNames = dict[tuple[int, str], Intervals]
+
+
+def _cells(
+    before: Decider, after: Decider, groups: list[Group], paired: Paired
+) -> list[tuple[int, int, Intervals, Intervals]]:
+    """Pairs of groups with two answers: consumers, providers, the services of the first policy and of the second."""
     changed = {direction: _changed(before, after, direction, paired) for direction in DIRECTIONS}
-    allowed: dict[tuple[Family, Intervals], dict[int, list[int]]] = {}
-    denied: dict[tuple[Family, Intervals], dict[int, list[int]]] = {}
+    receiving = [index for index, differs in enumerate(changed["ingress"]) if differs]
+    found = []
     for source, (old_source, new_source) in enumerate(paired):
-        for target, (old_target, new_target) in enumerate(paired):
-            if not changed["egress"][source] and not changed["ingress"][target]:
-                continue
+        for target in range(len(paired)) if changed["egress"][source] else receiving:
+            old_target, new_target = paired[target]
             if groups[source].family != groups[target].family or not (groups[source].ends or groups[target].ends):
                 continue
             ends = distinct_ends(groups[source], groups[target])
@@ -92,17 +132,44 @@ def compare_policies(
                 continue
             old = before.allowed(_in(old_source, ends[0]), _in(old_target, ends[1]))
             new = after.allowed(_in(new_source, ends[0]), _in(new_target, ends[1]))
-            if old == new:
-                continue
-            family = groups[source].family
-            for found, more, less in ((allowed, new, old), (denied, old, new)):
-                services = subtraction(more, less)
-                if services:
-                    found.setdefault((family, services), {}).setdefault(source, []).append(target)
-    return PolicyDifference(
-        (*_boxes(allowed, groups, describe, name), *_named(before, after, groups, describe, name)),
-        (*_boxes(denied, groups, describe, name), *_named(after, before, groups, describe, name)),
-    )
+            if old != new:
+                found.append((source, target, old, new))
+    return found
+
+
+def compare_over_time(
+    before: Decider,
+    after: Decider,
+    describe: Callable[[list[Group]], str],
+    name: Callable[[End], str],
+    imagined: bool = False,
+) -> PolicyDifference:
+    """The same from the moment of `before` on: at every moment at which something may differ that did not before."""
+    moments = moments_of(_timed_rules(before, after), before.at)
+    found = compare_policies(before, after, describe, name, imagined, moments.moments)
+    return replace(found, complete=moments.complete)
+
+
+def _timed_rules(before: Decider, after: Decider) -> set[Validity]:
+    """When rules count that could make the two answers differ at one moment and not at another."""
+    names = {peer.validity for decider in (before, after) for peer in decider.compiled.by_name}
+    if not any(
+        copy.artifact.timed
+        for decider in (before, after)
+        for direction in DIRECTIONS
+        for copy in decider.compiled.copies[direction]
+    ):
+        return names
+    found = set(names)
+    _groups, paired = _common_groups(before, after, True)
+    for direction in DIRECTIONS:
+        numbers: dict[tuple[object, ...], int] = {}
+        sides = [_Side(decider, direction, numbers, timeless=False) for decider in (before, after)]
+        for ends in paired:
+            one, two = (next(iter(side.values()), None) for side in ends)
+            if sides[0].meaning(one) != sides[1].meaning(two):
+                found |= sides[0].validities(one) | sides[1].validities(two)
+    return found
 
 
 def _changed(before: Decider, after: Decider, direction: Direction, paired: Paired) -> list[bool]:
@@ -116,12 +183,22 @@ def _changed(before: Decider, after: Decider, direction: Direction, paired: Pair
 
 
 class _Side:
-    """The rules of one direction by what they mean, so that those of two compiled policies can be compared."""
+    """The rules of one direction by what they mean, so that those of two compiled policies can be compared.
 
-    def __init__(self, decider: Decider, direction: Direction, numbers: dict[tuple[object, ...], int]) -> None:
+    `timeless`: at the moment of the decider; otherwise rules with their validity.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        direction: Direction,
+        numbers: dict[tuple[object, ...], int],
+        timeless: bool = True,
+    ) -> None:
         self._decider = decider
         self._direction = direction
         self._numbers = numbers
+        self._timeless = timeless
         self._of_copy: dict[int, int | None] = {}
         self._of_class: dict[int, frozenset[int]] = {}
         self._members: dict[int, frozenset[str]] = {}
@@ -136,6 +213,15 @@ class _Side:
             self._of_class[position] = frozenset(number for number in rules if number is not None)
         return self._decider.mode(self._direction, end.workload), self._of_class[position]
 
+    def validities(self, end: End | None) -> set[Validity]:
+        """Those of the timed rules that bind the end."""
+        if end is None or end.workload is None:
+            return set()
+        compiled = self._decider.compiled
+        copies = compiled.copies[self._direction]
+        mine = compiled.of_class[self._direction][compiled.classes.of[end.workload.name]]
+        return {copies[index].artifact.validity for index in mine if copies[index].artifact.timed}
+
     def _number(self, index: int) -> int | None:
         """Equal numbers mean rules that answer alike; None is a rule that does not count now."""
         if index not in self._of_copy:
@@ -149,9 +235,10 @@ class _Side:
                 self._names(copy.peer_bits),
                 frozenset(copy.peer_prefixes),
                 None if copy.own_prefixes is None else frozenset(copy.own_prefixes),
+                None if self._timeless else rule.validity,
             )
-            valid = rule.valid(self._decider.at)
-            self._of_copy[index] = self._numbers.setdefault(key, len(self._numbers)) if valid else None
+            counts = not self._timeless or rule.valid(self._decider.at)
+            self._of_copy[index] = self._numbers.setdefault(key, len(self._numbers)) if counts else None
         return self._of_copy[index]
 
     def _names(self, bits: int) -> frozenset[str]:
@@ -166,22 +253,27 @@ def _named(
     groups: list[Group],
     describe: Callable[[list[Group]], str],
     name: Callable[[End], str],
+    known: _KnownNames,
+    since: datetime | None,
 ) -> list[ChangedBox]:
     """What only `more` opens to a name: compared by name, whatever it resolves to (DESIGN §3.14)."""
     found: dict[tuple[Family, str, Intervals], list[Group]] = {}
-    for group in groups:
+    for index, group in enumerate(groups):
         if group.ends:
-            known = _opened_names(less, group.representative)
+            others = _opened_names(less, group.representative)
             for text, services in _opened_names(more, group.representative).items():
-                rest = subtraction(services, known.get(text, ()))
+                said = known.get((index, text), ())
+                rest = subtraction(subtraction(services, others.get(text, ())), said)
                 if rest:
+                    known[index, text] = union(said, rest)
                     found.setdefault((group.family, text, rest), []).append(group)
     boxes = []
     for (family, text, services), sources in found.items():
         point = line.representative(services)
         witness = (name(sources[0].representative), text, line.show(((point, point),))[0])
         pairs = len({end.name for group in sources for end in group.ends})
-        boxes.append(ChangedBox(family, describe(sources), f"fqdn {text}", services, pairs, witness))
+        words = describe(sources), f"fqdn {text}"
+        boxes.append(ChangedBox(family, *words, services, pairs, witness, since=since))
     return sorted(boxes, key=lambda box: (box.consumers, box.providers, box.family, box.services))
 
 
@@ -243,6 +335,7 @@ def _boxes(
     groups: list[Group],
     describe: Callable[[list[Group]], str],
     name: Callable[[End], str],
+    since: datetime | None,
 ) -> tuple[ChangedBox, ...]:
     """Consumers with equal providers and services become one box, so boxes are disjoint."""
     boxes: list[ChangedBox] = []
@@ -270,6 +363,7 @@ def _boxes(
                     (name(ends[0]), name(ends[1]), line.show(((point, point),))[0]),
                     tuple(end for group in consumers for end in group.ends),
                     tuple(end for group in providers for end in group.ends),
+                    since,
                 )
             )
     return tuple(sorted(boxes, key=lambda box: (box.consumers, box.providers, box.family, box.services)))

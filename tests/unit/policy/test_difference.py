@@ -206,8 +206,8 @@ rulesets:
         (
             (", management_ports: [tcp/22]", "a.example", "tcp/25"),
             (", management_ports: [tcp/22-23]", "a.example", "tcp/25"),
-            "203.0.113.7",
-            "app=shop,role=db",
+            "203.0.113.7 outside the estate",
+            "all-workloads",
             ["tcp/23"],
         ),
     ],
