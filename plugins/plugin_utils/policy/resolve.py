@@ -203,7 +203,7 @@ def _limits(item: ResolvedRule, scope: Scope, grant: TierGrant | None) -> Iterab
                 "warning",
                 f"rule {rule.id} also speaks about workloads outside scope {scope.name}: {'; '.join(outside)}.",
                 rule.place,
-                "Ask the owners of those scopes.",
+                "Ask the owners of those scopes; microseg review names them.",
             )
     wanted = []
     if item.tier != "application" and (grant is None or item.tier not in grant.tiers):

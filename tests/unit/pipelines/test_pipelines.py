@@ -116,12 +116,23 @@ FORGES = pytest.mark.parametrize("forge", [on_github, on_gitlab], ids=["github",
 
 
 @FORGES
-def test_a_change_that_is_in_order_passes_with_a_comment(forge: Any, upstream: Path) -> None:
+def test_a_change_in_order_passes_with_a_comment_and_nothing_of_it_is_run(
+    forge: Any, upstream: Path, tmp_path: Path
+) -> None:
+    """The change brings an ansible.cfg with plugins, an inventory that is a program, and a program of our name."""
+    place = tmp_path / "ran"
+    (upstream / "ansible.cfg").write_text(BREAK_OUT)
+    (upstream / "evil").mkdir()
+    (upstream / "evil" / "evil.py").write_text(EVIL.format(place=place))
+    for name in ("hosts.yml", "microseg"):
+        (upstream / name).write_text(f"#!/bin/sh\necho ran > {place}\necho '{{}}'\n")
+        (upstream / name).chmod(0o755)
     finish(upstream)
 
     code, review = forge(upstream, "ann")
 
     assert code == 0
+    assert not place.exists()
     assert "Policy review: in order" in (review / "review.md").read_text()
     data = json.loads((review / "review.json").read_text())
     assert [box["services"] for box in data["newly_allowed"]] == [["tcp/22"]]
@@ -160,25 +171,6 @@ def test_documents_that_cannot_be_read_fail_with_a_comment(forge: Any, upstream:
 
     assert code == 2
     assert "cannot be read" in (review / "review.md").read_text()
-
-
-@FORGES
-def test_nothing_of_the_change_is_run(forge: Any, upstream: Path, tmp_path: Path) -> None:
-    """The change brings an ansible.cfg with plugins, an inventory that is a program, and variables."""
-    place = tmp_path / "ran"
-    (upstream / "ansible.cfg").write_text(BREAK_OUT)
-    (upstream / "evil").mkdir()
-    (upstream / "evil" / "evil.py").write_text(EVIL.format(place=place))
-    (upstream / "hosts.yml").write_text(f"#!/bin/sh\necho ran > {place}\necho '{{}}'\n")
-    (upstream / "hosts.yml").chmod(0o755)
-    (upstream / "microseg").write_text(f"#!/bin/sh\necho ran > {place}\n")
-    (upstream / "microseg").chmod(0o755)
-    finish(upstream)
-
-    code, _review = forge(upstream, "ann")
-
-    assert code == 0
-    assert not place.exists()
 
 
 def test_the_traps_of_that_test_do_run_where_the_change_is_trusted(upstream: Path, tmp_path: Path) -> None:
