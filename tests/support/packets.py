@@ -84,7 +84,7 @@ class Bed:
             lines = [
                 f"address add {one}/{64 if ':' in one else 24} dev eth0{' nodad' if ':' in one else ''}" for one in mine
             ]
-            lines.extend(f"route replace {net} dev eth0" for net in ("10.0.0.0/24", "fd77::/64"))
+            lines.extend(f"route replace {net} dev eth0" for net in ("10.0.0.0/16", "fd77::/64"))
             other_mac = macs["peer" if side == "host" else "host"]
             lines.extend(f"neigh replace {one} lladdr {other_mac} nud permanent dev eth0" for one in others)
             run("ip", "-batch", "-", text="\n".join(lines) + "\n")

@@ -17,9 +17,10 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.artifact i
     DirectionPolicy,
 )
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.bundle import Bundle
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.calendar import Spans, Validity
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.calendar import HORIZON, Spans, Validity
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.forms import Form, of_artifact
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.live import PointState
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.windows import Windows
 
 from .artifacts import random_schedule
 
@@ -85,3 +86,30 @@ def moments(dice: random.Random, at: datetime, policies: list[DirectionPolicy], 
     near = [moment + timedelta(microseconds=shift) for moment in changes[:6] for shift in (-1, 0, 1)]
     far = [at + reach * dice.random() for _number in range(4)]
     return [at, *(moment for moment in (*near, *dice.sample(changes, min(len(changes), 3)), *far) if moment >= at)]
+
+
+def shifted(artifact: Artifact, at: datetime, now: datetime, slack: timedelta) -> Artifact:
+    """At `now` what the artifact is at `at`: the clock of the machine is not moved.
+
+    What came before has come as much before. What comes next comes `slack` later than it would, so that there is time
+    to look.
+    """
+    gap = now - at
+
+    def then(moment: datetime) -> datetime:
+        return moment + gap if moment <= at else moment + gap + slack
+
+    def moved(rule: ArtifactRule) -> ArtifactRule:
+        found = rule.schedule.windows(at - HORIZON, at + HORIZON) if rule.schedule else ()
+        return replace(
+            rule,
+            starts=then(rule.starts) if rule.starts else None,
+            expires=then(rule.expires) if rule.expires else None,
+            schedule=Windows(tuple((then(low), then(high)) for low, high in found)) if rule.schedule else None,
+        )
+
+    return replace(
+        artifact,
+        ingress=replace(artifact.ingress, rules=tuple(moved(rule) for rule in artifact.ingress.rules)),
+        egress=replace(artifact.egress, rules=tuple(moved(rule) for rule in artifact.egress.rules)),
+    )
