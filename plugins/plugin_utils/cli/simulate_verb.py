@@ -28,7 +28,7 @@ LOUD = ("newly_blocked", "escaped", "misdropped")
 
 
 def simulate(job: Job, draft: Path | None, flows: Path, since: str, until: str, revision: str, intent: bool) -> Answer:
-    from ..workflow.inputs import load
+    from ..workflow.inputs import Inputs, load
     from ..workflow.simulate import FlowsAsked, simulate_draft, simulate_revision, simulate_staged
 
     if draft is not None and revision:
@@ -42,12 +42,16 @@ def simulate(job: Job, draft: Path | None, flows: Path, since: str, until: str, 
         raise PolicyError("E-SIMULATE", f"--from {since} is not before --until {until}.", hint="Exchange them.")
     at = job.moment()
     hosts = job.inventory().hosts
+
+    def today() -> Inputs:
+        return load(job.policy, hosts, at, job.facts)
+
     if revision:
-        report = simulate_revision(revision, job.policy, hosts, asked, at=at, intent=intent)
+        report = simulate_revision(revision, job.policy, hosts, asked, at=at, intent=intent, facts=job.facts)
     elif draft is not None:
-        report = simulate_draft(draft, load(job.policy, hosts, at), hosts, asked, intent=intent)
+        report = simulate_draft(draft, today(), hosts, asked, intent=intent, facts=job.facts)
     else:
-        report = simulate_staged(load(job.policy, hosts, at), asked, intent=intent)
+        report = simulate_staged(today(), asked, intent=intent)
     data = report.to_dict()
 
     def screen() -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,13 +73,21 @@ def coverage_to_dict(coverage: Coverage) -> dict[str, Any]:
 
 
 def simulate_draft(
-    draft: Path, inputs: Inputs, hosts: Hosts, flows: FlowsAsked, *, intent: bool = False
+    draft: Path,
+    inputs: Inputs,
+    hosts: Hosts,
+    flows: FlowsAsked,
+    *,
+    intent: bool = False,
+    facts: Sequence[Path] = (),
 ) -> SimulationReport:
     """The active rulesets of a draft directory against the active ones of the policy, both for today's inventory.
 
+    `facts`: the files of facts that `inputs` were read with.
+
     Raises Rejected for a policy in error, FlowsError for flows that cannot be read.
     """
-    after = load(draft, hosts, inputs.at).usable()
+    after = load(draft, hosts, inputs.at, facts).usable()
     return _changes(inputs.usable().active, after.active, flows, intent, "active against the draft")
 
 
@@ -90,13 +98,20 @@ def simulate_staged(inputs: Inputs, flows: FlowsAsked, *, intent: bool = False) 
 
 
 def simulate_revision(
-    revision: str, directory: Path, hosts: Hosts, flows: FlowsAsked, *, at: datetime | None = None, intent: bool = False
+    revision: str,
+    directory: Path,
+    hosts: Hosts,
+    flows: FlowsAsked,
+    *,
+    at: datetime | None = None,
+    intent: bool = False,
+    facts: Sequence[Path] = (),
 ) -> SimulationReport:
     """What the policy of a git revision says about flows, with the inventory of today.
 
     Raises Rejected for a policy in error, PolicyError for a revision that is none.
     """
-    inputs = load(AtRevision(revision, directory), hosts, at).usable()
+    inputs = load(AtRevision(revision, directory), hosts, at, facts).usable()
     findings: list[Finding] = []
     edges = flows.read(findings)
     simulation = Simulation([Question(inputs.active, intent)], edges)

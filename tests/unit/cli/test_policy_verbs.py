@@ -291,3 +291,41 @@ def test_a_wrong_argument_is_named(microseg: Microseg, words: tuple[str, ...], s
 
 def test_doctor_does_not_send_on_to_check_what_cannot_be_checked(microseg: Microseg) -> None:
     assert "correct what is unable" in microseg("doctor", "-p", "nope").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(words for name, words in VERBS.items() if name != "doctor"),
+        ("compile",),
+        ("lint",),
+        ("simulate", "--flows", "flows.json"),
+        ("rule", "add", "allow role=web -> role=db : tcp/1", "--scope", "shop", "--dry-run"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_verb_reads_the_files_of_facts(microseg: Microseg, words: tuple[str, ...]) -> None:
+    result = microseg(*words, "--facts", "nowhere.yml")
+
+    assert result.code == 2
+    assert "nowhere.yml: there is no such file." in result.stderr
+
+
+def test_facts_of_several_files_count(microseg: Microseg, shop: Path) -> None:
+    (shop / "policy" / "users.yml").write_text(
+        "scope: people\nestate: true\nmatch: {}\nowners: [o]\nrulesets: [{name: r, stage: active, rules: [\n"
+        "{id: u, from: {users: [dba]}, to: {workload: db-1}, services: [tcp/9]}]}]\n"
+    )
+    settings = shop / "policy" / "all.yml"
+    settings.write_text(settings.read_text().replace("settings:\n", "settings:\n  user_groups: [dba]\n", 1))
+    head = 'format: 1\nsource: idp\nobserved: "2026-11-24T08:00:00Z"\nttl: PT8H\n'
+    (shop / "groups.yml").write_text(head + "groups: {dba: [ann]}\n")
+    (shop / "sessions.yml").write_text(head + "sessions: [{user: ann, workload: batch-1}]\n")
+    facts = ("--facts", "groups.yml", "--facts", "sessions.yml")
+
+    answers = [
+        microseg("explain", "batch-1", "db-1", "tcp/9", *facts, "--at", at, "--format", "json").json["would"]
+        for at in ("2026-11-24T12:00:00Z", "2026-11-24T16:00:00Z")
+    ]
+
+    assert answers == ["allowed", "denied"]
