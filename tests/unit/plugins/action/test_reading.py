@@ -39,6 +39,19 @@ def test_a_missing_policy_is_refused(run_action: RunAction, name: str) -> None:
         run_action(name, **READING[name])
 
 
+@pytest.mark.parametrize("name", [*READING, "compile"])
+def test_files_of_facts_are_read(run_action: RunAction, shop: Path, name: str) -> None:
+    head = 'format: 1\nsource: edr\nobserved: "2026-11-24T08:00:00Z"\n'
+    (shop / "good.yml").write_text(head + "ttl: PT8H\nlabels: {web-1: {}}\n")
+    (shop / "bad.yml").write_text(head + "sessions: [{user: ann, workload: web-1}]\n")
+
+    run_action(name, policy="policy", facts=["good.yml"], **READING.get(name, {}))
+    with pytest.raises(AnsibleActionFail, match="the session of ann has no end") as caught:
+        run_action(name, policy="policy", facts=["good.yml", "bad.yml"], **READING.get(name, {}))
+
+    assert caught.value.result["code"] == "E-FACTS"
+
+
 @pytest.mark.parametrize("name", READING)
 def test_bad_documents_fail_with_code_hint_and_findings(run_action: RunAction, shop: Path, name: str) -> None:
     (shop / "policy" / "bad.yml").write_text("settings: [")
