@@ -18,6 +18,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.keys impor
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.policy import Policy
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.compile import compile_policy
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate import Simulation
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_edit import KeyedVerdicts
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_keys import (
     answer_by_keys,
     build_keys,
@@ -121,18 +122,38 @@ def _keys(quick: bool) -> Figures:
         f"{size:,} flows summed up by what the policy tells apart; "
         f"{size / statistics.median(built) / 1e6:.1f} million a second",
     )  # fmt: skip
+    verdicts = KeyedVerdicts(keys, compiled)
     full = []
     for number in range(3 if quick else 7):
         draft = compile_policy(without_rules(policy, 5 + number), estate)
-        used, answers = cost(lambda draft=draft: answer_by_keys(keys, [Question(compiled), Question(draft)], _no_edges))
+
+        def tried(draft=draft):
+            answers = answer_by_keys(keys, [Question(draft)], _no_edges)
+            return answers, np.flatnonzero(answers.codes != verdicts.codes)
+
+        used, (answers, changed) = cost(tried)
         full.append(used.cpu)
-        if answers.split.any():
-            raise AssertionError("a draft that only lacks rules splits no key")
+        if answers.split.any() or not len(changed):
+            raise AssertionError("a draft that only lacks rules changes keys and splits none")
     lookup = cost(lambda: answers.simulation.codes(keys.itself))[0].cpu
     yield Figure(
         "simulate-keys-draft", statistics.median(full), "s", None if quick else 0.3,
         f"{flows:,} flows, drawn and summed up in {batches} batches: {len(keys):,} keys; from a compiled draft to the "
-        f"verdict of every key; the lookups alone {lookup:.3f} s; compiling the draft is not in it",
+        f"keys that change, the verdicts of the policy known; the lookups alone {lookup:.3f} s; compile not included",
+    )  # fmt: skip
+    names = sorted({copy.artifact.id for copy in compiled.copies["ingress"] if copy.origin is not None})
+    random.Random(11).shuffle(names)
+    edits, changed = [], []
+    for name in names[: 20 if quick else 400]:
+        start = time.process_time()
+        change = verdicts.without(name)
+        edits.append(time.process_time() - start)
+        changed.append(len(change.keys))
+    edits.sort()
+    yield Figure(
+        "simulate-keys-edit", 1e3 * edits[int(len(edits) * 0.95)], "ms", None if quick else 2.0,
+        f"one rule taken away, 95 of 100; median {1e3 * statistics.median(edits):.2f}, most {1e3 * edits[-1]:.1f} ms; "
+        f"{len(edits)} rules, up to {max(changed):,} keys change",
     )  # fmt: skip
 
 

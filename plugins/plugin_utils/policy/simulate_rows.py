@@ -125,6 +125,7 @@ class Rows:
         self._leaf_of: dict[tuple[int, str], dict[int, tuple[tuple[int, ...], int, bool]]] = {}
         self._leaves: dict[Leaf, int] = {}
         self._leaf_list: list[Leaf] = []
+        self._reach: dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]] = {}
         self._answers: dict[tuple[object, ...], int] = {}
         self._answer_of: dict[tuple[int, int], int] = {(self._everyone, 0): 0}
         self._bytes: list[Bytes] = [np.full(len(kinds), ALLOWED, np.uint8)]
@@ -212,6 +213,36 @@ class Rows:
             self._speeches[place, at] = self._speak(part, at)
         said = self._speeches[place, at]
         return [self._answer(part, tuple(said.leaves.get(atom, ())), bool(said.named >> atom & 1)) for atom in atoms]
+
+    def answer_without(self, policy: int, atom: int, numbers: Sequence[int], at: datetime) -> Bytes | None:
+        """A byte per kind of peer: the answer of the only question without these copies; None: nothing is enforced."""
+        [place] = self._parts_of[policy]
+        if place == UNENFORCED:
+            return None
+        part = self._part_list[place]
+        self._answers_of(place, [], at)
+        said = self._speeches[place, at]
+        leaves = list(said.leaves.get(atom, ()))
+        known = self._leaf_of[part.home, part.zone]
+        for number in numbers:
+            if number in part.copies and atom in known[number][0]:
+                leaves.remove(known[number][1])
+        return self._bytes[self._answer(part, tuple(leaves), bool(said.named >> atom & 1))]
+
+    def reach_of(self, number: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]:
+        """Of a copy of the only question: the atoms it speaks about, and the kinds it can mean as peers in any zone."""
+        if number not in self._reach:
+            [home] = self._compiled
+            copy = self._compiled[home].copies[self.direction][number]
+            spoken = np.array(list(positions_of(self.atoms.mask(copy.artifact.services))), np.int64)
+            peers = None
+            if copy.artifact.peers is not None and not copy.peer_prefixes:
+                bits = 0
+                for position in positions_of(copy.peer_bits):
+                    bits |= self._classes[home].get(position, 0)
+                peers = _unpacked(bits, len(self.kinds)).astype(np.bool_)
+            self._reach[number] = spoken, peers
+        return self._reach[number]
 
     def _speak(self, part: _Part, at: datetime) -> _Speech:
         compiled = self._compiled[part.home]

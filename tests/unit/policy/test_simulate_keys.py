@@ -22,6 +22,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_
     class_of,
     sorted_into,
 )
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_edit import KeyedVerdicts
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_keys import (
     answer_by_keys,
     build_keys,
@@ -105,3 +106,36 @@ def test_answers_by_keys_are_those_by_edges():
 @pytest.mark.proof
 def test_answers_by_keys_are_those_by_edges_four_hundred_times():
     assert all(prove(seed)[0] for seed in range(30_000, 30_000 + FULL))
+
+
+def prove_edits(seed: int) -> int:
+    """Every rule taken away alone: the keys that change are those that a compile without it changes."""
+    world = random_world(seed, hosts=6)
+    inputs = inputs_of(world.documents, world.hosts)
+    keys = build_keys(random_edges(inputs.estate, seed, count=400), inputs.active)
+    verdicts = KeyedVerdicts(keys, inputs.active)
+    if not verdicts.editable:
+        assert verdicts.without("any") is None
+        return 0
+    edits = 0
+    for document in world.documents:
+        for ruleset in document.get("rulesets", []):
+            for rule in list(ruleset["rules"]):
+                name = f"{rule['id']}@{document['scope']}/{ruleset['name']}"
+                change = verdicts.without(name)
+                smaller = copy.deepcopy(world.documents)
+                for other in smaller:
+                    for part in other.get("rulesets", []):
+                        part["rules"] = [one for one in part["rules"] if one["id"] != rule["id"]]
+                compiled = inputs_of(smaller, world.hosts).active
+                expected = Simulation([Question(compiled)], keys.edges).codes(keys.itself)
+                got = verdicts.codes.copy()
+                got[change.keys] = change.codes
+                assert (got == expected).all(), (seed, name)
+                assert (verdicts.codes[change.keys] != change.codes).all()
+                edits += len(change.keys) > 0
+    return edits
+
+
+def test_one_rule_less_changes_what_a_compile_without_it_changes():
+    assert sum(prove_edits(seed) for seed in range(40)) >= 10
