@@ -117,6 +117,11 @@ unread:
   description: Number of enforcement points that could not be read.
   type: int
   returned: success
+windows_ending:
+  description: The first 50 enforcement points that know the windows of their schedules for less than 30 days more, and
+    until when.
+  type: dict
+  returned: success
 points:
   description: The first 50 enforcement points that are not equal, with C(state) and C(cause).
   type: dict

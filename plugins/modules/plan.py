@@ -164,8 +164,24 @@ availability:
   description: Risk of what is cut, before and after.
   type: dict
   returned: success
+later:
+  description:
+    - What becomes allowed or denied at later moments by the clock alone, within a year, with C(moment), C(when) (the
+      conditions in words) and C(statements); at most 50.
+    - It is part of what the digest covers.
+  type: list
+  elements: dict
+  returned: success
+all_times:
+  description: Whether every combination of times within a year was compared.
+  type: bool
+  returned: success
+extended:
+  description: Enforcement points whose windows of schedules are extended, and up to which day; at most 50.
+  type: dict
+  returned: success
 scheduled:
-  description: Changes that only the clock brings, at most 50.
+  description: Changes that only the clock brings, and the next turn of every schedule, at most 50.
   type: list
   elements: dict
   returned: success

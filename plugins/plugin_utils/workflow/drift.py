@@ -106,11 +106,13 @@ def report_of(judged: DriftReport) -> Report:
 def summary(report: DriftReport) -> dict[str, Any]:
     """The size of a task result: totals, and the first 50 points that are not equal."""
     bad = [point for point in report.points if point.state != "equal"]
+    ending = [point for point in report.points if point.ending]
     return {
         "outcome": report.outcome,
         "at": report.at,
         "bundle": report.bundle,
         "counts": dict(report.totals),
         "points": {point.point: {"state": point.state, "cause": point.cause} for point in islice(bad, MOST)},
+        "windows_ending": {point.point: point.windows_until for point in islice(ending, MOST)},
         "unread": len(report.unread),
     }
