@@ -16,6 +16,7 @@ from .job import Job
 from .linting import lint
 from .options import (
     AtOption,
+    BundleOption,
     ExtraVarsOption,
     FactsOption,
     FlowsOption,
@@ -92,6 +93,8 @@ def reach(
     with_failsafe: Annotated[
         bool, typer.Option("--with-failsafe", help="Count what only the failsafe allows.")
     ] = False,
+    bundle: BundleOption = "",
+    store: StoreOption = STORE,
     inventory: InventoryOption = None,
     policy: PolicyOption = POLICY,
     extra_vars: ExtraVarsOption = None,
@@ -102,8 +105,11 @@ def reach(
     format: FormatOption = "table",
 ) -> None:
     """List which services every workload may use on every other one."""
-    from . import policy_verbs
+    from . import bundle_verbs, policy_verbs
 
+    if bundle:
+        asked = Job(format=format, store=store, at=at)
+        raise typer.Exit(asked.run(lambda: bundle_verbs.reach(asked, bundle, consumers, providers, with_failsafe)))
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.reach(job, consumers, providers, stage, with_failsafe)))
 
@@ -115,6 +121,8 @@ def explain(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="tcp/443, icmp/8, or a named service.")],
     stage: StageOption = "active",
     flows: FlowsOption = None,
+    bundle: BundleOption = "",
+    store: StoreOption = STORE,
     inventory: InventoryOption = None,
     policy: PolicyOption = POLICY,
     extra_vars: ExtraVarsOption = None,
@@ -125,8 +133,11 @@ def explain(
     format: FormatOption = "table",
 ) -> None:
     """Say whether FROM may open SERVICE to TO, who decides, and what would allow it."""
-    from . import explain_verb
+    from . import bundle_verbs, explain_verb
 
+    if bundle:
+        asked = Job(format=format, store=store, at=at)
+        raise typer.Exit(asked.run(lambda: bundle_verbs.explain(asked, bundle, consumer, provider, service)))
     job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: explain_verb.explain(job, consumer, provider, service, stage, flows)))
 

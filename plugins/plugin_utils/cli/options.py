@@ -43,6 +43,14 @@ AtOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="table for people, json for programs.")]
 StageOption = Annotated[Stage, typer.Option("--stage", help="staged adds the staged rulesets to the active ones.")]
+BundleOption = Annotated[
+    str,
+    typer.Option(
+        "--bundle",
+        metavar="DIGEST",
+        help="Answer from this bundle of the store (or provisioned), as compiled; no inventory and policy are read.",
+    ),
+]
 LiveOption = Annotated[
     Path | None,
     typer.Option("--live", metavar="FILE", help="Recorded live state. [default: the last reading of the store]"),

@@ -18,6 +18,7 @@ from .allocation import allocating
 from .artifact import Artifact, ArtifactRule, DirectionPolicy, PeerSet
 from .bundle import Bundle, put_together
 from .entries import PointEntry, WorkloadEntry
+from .estate import Direction, Mode
 from .pieces import address_name, point_from, rule_from, set_from, workload_from
 from .sections import FORMAT, names_of_sets, section
 
@@ -46,6 +47,7 @@ class OpenedBundle:
         self._listing: dict[str, str] = manifest["sections"]
         self._known: dict[str, Any] = {}
         self._rules: dict[str, ArtifactRule] = {}
+        self._sets: dict[str, PeerSet] = {}
 
     def point(self, name: str) -> PointEntry:
         """Raises KeyError for a point the bundle does not have, as the others do for what they are asked for."""
@@ -54,8 +56,19 @@ class OpenedBundle:
     def policies(self, identity: str) -> tuple[DirectionPolicy, DirectionPolicy]:
         return self._policies(section("policies", identity), identity)
 
+    def mode(self, point: str, direction: Direction) -> Mode:
+        """In which mode a point is, without its rules."""
+        identity = self.point(point).policy
+        entry = self._section(section("policies", identity))["policies"][identity]
+        mode: Mode = entry[0] if direction == "ingress" else entry[2]
+        return mode
+
     def peer_set(self, identity: str) -> PeerSet:
-        return set_from(json.loads(self._read(self._section(section("sets", identity))[identity])))
+        known = self._sets.get(identity)
+        if known is None:
+            digest = self._section(section("sets", identity))[identity]
+            known = self._sets[identity] = set_from(json.loads(self._read(digest)))
+        return known
 
     def artifact(self, point: str) -> Artifact:
         entry = self.point(point)
