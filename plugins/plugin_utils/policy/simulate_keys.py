@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.addresses import Address
+from ..model.allocation import allocating
 from ..model.edges import Edges, taken
 from ..model.keys import Keys, packed
 from .compile import Compiled
@@ -169,6 +170,16 @@ def answer_by_keys(keys: Keys, questions: Sequence[Question], read_edges: Callab
 
 def split_keys(keys: Keys, simulation: Simulation) -> npt.NDArray[np.bool_]:
     """Keys whose members the questions tell apart."""
+    with allocating():
+        apart = _groups_apart(keys, simulation)
+    edges = keys.edges
+    atoms = simulation.atoms.of
+    split = apart[edges.consumer] | apart[edges.provider] | (atoms[edges.service] != atoms[keys.high])
+    return np.asarray(split | simulation.straddling(), np.bool_)
+
+
+def _groups_apart(keys: Keys, simulation: Simulation) -> npt.NDArray[np.bool_]:
+    """Groups whose members are of several kinds now, or have another holder than when they were made."""
     policies = list({id(one.compiled): one.compiled for one in simulation.questions}.values())
     kinds = kinds_of(policies, keys.ends)
     count = len(keys.contents)
@@ -184,10 +195,7 @@ def split_keys(keys: Keys, simulation: Simulation) -> npt.NDArray[np.bool_]:
             if _holder(held.get(end, ())) != holder
         ]
         apart[moved] = True
-    edges = keys.edges
-    atoms = simulation.atoms.of
-    split = apart[edges.consumer] | apart[edges.provider] | (atoms[edges.service] != atoms[keys.high])
-    return np.asarray(split | simulation.straddling(), np.bool_)
+    return np.asarray(apart, np.bool_)
 
 
 def keys_of_edges(keys: Keys, edges: Edges) -> npt.NDArray[np.int64]:
