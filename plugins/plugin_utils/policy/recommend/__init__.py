@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .documents import changed_texts
 from .learning import Learning, parse_learning, read_learning
-from .proposal import ProposedRule, Recommendation, recommend
+from .proposal import Recommendation, recommend
+from .rules import ProposedRule
 
 __all__ = [
     "Learning",

@@ -53,8 +53,10 @@ class Covering:
         self.exact = exact
         self.strict = strict
         self.unwanted: dict[int, set[Pair]] = defaultdict(set)
+        self._by_consumer: dict[int, dict[Party, set[Party]]] = defaultdict(lambda: defaultdict(set))
         for talk in unwanted:
             self.unwanted[talk.point].add((talk.consumer, talk.provider))
+            self._by_consumer[talk.point][talk.consumer].add(talk.provider)
 
     def products(self, talks: Iterable[Talk]) -> list[Product]:
         """In an order that follows from what they say."""
@@ -101,7 +103,11 @@ class Covering:
 
     def conflicts(self, point: int, consumers: Collection[Party], providers: Collection[Party]) -> bool:
         """Does an unwanted talk lie in the product?"""
-        return any(source in consumers and target in providers for source, target in self.unwanted.get(point, ()))
+        by_consumer = self._by_consumer.get(point)
+        if not by_consumer:
+            return False
+        fewer, others = sorted((consumers, by_consumer), key=len)
+        return any(one in others and not by_consumer[one].isdisjoint(providers) for one in fewer)
 
     # --- one side outside the estate ----------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ from ..documents.words import ScopeWords
 from .homes import Homes
 
 if TYPE_CHECKING:
-    from .proposal import ProposedRule, Recommendation
+    from .proposal import Recommendation
+    from .rules import ProposedRule
 
 RULESET = "learned"
 FILE = "learned"

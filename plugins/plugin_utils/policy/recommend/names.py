@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...model import services as line
-from ...model.addresses import FAMILIES, Address, Prefix, cidrs
+from ...model.addresses import FAMILIES, Address, Prefix, cidrs, parse_prefix
 from ...model.intervals import Intervals, intersection, normalised, size, subtraction, union
 from .homes import plain_name
 
@@ -131,6 +131,18 @@ class Lists:
             found.append(blocks[0] if isinstance(blocks[0], dict) else {"cidr": blocks[0]})
         return found
 
+    def count(self, peers: Iterable[Mapping[str, Any]]) -> int:
+        """Addresses that these peers hold."""
+        found = 0
+        for peer in peers:
+            if "cidr" in peer:
+                found += _size(peer)
+            elif peer["ip_list"] in self.known:
+                found += sum(one.high - one.low + 1 for one in self.known[peer["ip_list"]])
+            else:
+                found += sum(_size(block) for block in self.proposed[peer["ip_list"]])
+        return found
+
     def _named(self, blocks: list[Any], hint: str) -> str:
         key = tuple(str(block) for block in blocks)
         if key not in self._names:
@@ -141,6 +153,11 @@ class Lists:
             self._names[key] = name
             self.proposed[name] = blocks
         return self._names[key]
+
+
+def _size(block: Any) -> int:
+    prefix = parse_prefix(block if isinstance(block, str) else block["cidr"])
+    return prefix.high - prefix.low + 1
 
 
 def _without_zones_first(item: tuple[str, tuple[Prefix, ...]]) -> tuple[bool, str]:

@@ -14,7 +14,8 @@ from .filters import REASONS, UNWANTED
 from .gate import Gate
 from .mined import Mined
 from .observed import Party, Talk
-from .proposal import ProposedRule, Recommendation
+from .proposal import Recommendation
+from .rules import ProposedRule
 
 #: Lines of one list; the rest is counted.
 SHOWN = 20
