@@ -50,6 +50,8 @@ def one_slip(left: str, right: str) -> bool:
     """
     >>> one_slip("prod", "pord"), one_slip("prod", "Prod"), one_slip("stage", "stagge"), one_slip("web1", "web2")
     (True, True, True, False)
+    >>> one_slip("app10", "app01")
+    False
     """
     if left == right:
         return False
@@ -61,7 +63,7 @@ def one_slip(left: str, right: str) -> bool:
     rest, other = left[start:], right[start:]
     if len(rest) == len(other):
         if rest[2:] == other[2:] and len(rest) >= 2 and rest[0] == other[1] and rest[1] == other[0]:
-            return True
+            return not rest[:2].isdigit()
         return rest[1:] == other[1:] and not rest[0].isdigit() and not other[0].isdigit()
     longer, shorter = (rest, other) if len(rest) > len(other) else (other, rest)
     return longer[1:] == shorter and not longer[0].isdigit()
