@@ -131,6 +131,7 @@ def test_it_stays_below_the_limit_and_is_never_cut_in_a_line(many: int) -> None:
     assert {item for item in items if item.startswith("- **E-TEST")} <= whole
     if many == 3000:
         assert "more: see review.json" in made
+        assert len(made.encode()) > LIMIT * 0.6
         assert all(title in made for title in ("Errors (3,000)", "Rules (3,000)", "Newly denied (3,000)"))
 
 

@@ -35,25 +35,26 @@ class _Section:
 def render(data: Mapping[str, Any], full: str = "") -> str:
     """`data` is that of `workflow.review`. `full` says where all of it is, for what the limit leaves out."""
     head = [MARKER, _headline(data), "", *_summary(data)]
-    sections = [one for one in _sections(data) if one.lines]
-    most = max((len(one.lines) for one in sections), default=0)
-    while True:
-        text = "\n".join([*head, *_body(sections, most, full)]) + "\n"
-        if len(text.encode()) <= LIMIT or most == 0:
-            return text
-        most //= 2
+    return _fitting(head, [one for one in _sections(data) if one.lines], full)
 
 
 def refused(findings: Sequence[Mapping[str, Any]], full: str = "") -> str:
     """The comment where the documents cannot be read at all, so that nothing can be said about packets."""
-    section = _Section("Errors", [_finding(one) for one in findings if one["severity"] == "error"])
-    most = len(section.lines)
-    while True:
-        head = [MARKER, "## Policy review: the documents cannot be read", "", "Nothing else was judged."]
-        text = "\n".join([*head, *_body([section], most, full)]) + "\n"
-        if len(text.encode()) <= LIMIT or most == 0:
-            return text
-        most //= 2
+    head = [MARKER, "## Policy review: the documents cannot be read", "", "Nothing else was judged."]
+    return _fitting(head, [_Section("Errors", [_finding(one) for one in findings if one["severity"] == "error"])], full)
+
+
+def _fitting(head: Sequence[str], sections: Sequence[_Section], full: str) -> str:
+    """With as many lines of every section as the limit has room for."""
+
+    def text(most: int) -> str:
+        return "\n".join([*head, *_body(sections, most, full)]) + "\n"
+
+    few, most = 0, max((len(one.lines) for one in sections), default=0)
+    while few < most:
+        middle = (few + most + 1) // 2
+        few, most = (middle, most) if len(text(middle).encode()) <= LIMIT else (few, middle - 1)
+    return text(few)
 
 
 def code(value: Any) -> str:
