@@ -31,15 +31,17 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.artifact i
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.compare import difference
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.forms import of_artifact
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals import contains
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.live import ControlPath
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.schedule import Schedule
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.drift import drift
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.plan import PlanOptions, make_plan
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.live import understand
 from tests.conftest import Kernel, ProofSize
 from tests.support import packets
 from tests.support.artifacts import AT, random_artifact
 from tests.support.nft import ENVIRONMENT, listed, transaction
 from tests.support.timed import spans
-from tests.unit.orchestration.builders import bundle, host
+from tests.unit.orchestration.builders import CONTROLLER, bundle, host
 
 pytestmark = pytest.mark.kernel
 
@@ -224,13 +226,13 @@ NOW = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)  # a Wednesday, at night
 HOSTS = [host("web-1", "app=shop,role=web", "10.0.0.9"), host("db-1", "app=shop,role=db", "10.0.0.1")]
 
 
-def office_bundle() -> Any:
+def office_bundle(schedule: Schedule = OFFICE) -> Any:
     plain = bundle(
         HOSTS, ["r: allow role=web -> role=db : tcp/5432", "m: deny role=web -> role=db : tcp/22 tier=admin"]
     )
 
     def scheduled(policy: DirectionPolicy) -> DirectionPolicy:
-        rules = (replace(one, schedule=OFFICE) if one.id == "r" else one for one in policy.rules)
+        rules = (replace(one, schedule=schedule) if one.id == "r" else one for one in policy.rules)
         return replace(policy, rules=tuple(rules))
 
     return replace(
@@ -316,6 +318,49 @@ def test_a_host_that_does_not_trust_its_clock_is_narrower_and_says_why(kernel: K
     assert (found.state, found.cause) == ("narrower", "clock")
     tampered = drifted(kernel, "insert rule inet microseg input tcp dport 9 accept", at=open_now, trusted=False)
     assert (tampered.state, tampered.cause) == ("mixed", "tampered")
+
+
+def carried(kernel: Kernel, intended: Any, at: datetime) -> Any:
+    """The states of hosts that carry what was rendered for them at NOW."""
+    answers = {}
+    for name in intended.points:
+        artifact = intended.artifact(name)
+        text = transaction(render(artifact, artifact.policy_digest(), NOW).payload)
+        live = listed(kernel.prefix, text)
+        answers[name] = {
+            "hash": host_listing.canonical_hash(live.everything),
+            "listing": host_listing.own(live.everything),
+            "record": {"policy_digest": artifact.policy_digest()},
+        }
+    states = understand(intended, answers, at).states
+    return {name: replace(state, control_path=ControlPath(CONTROLLER, 22)) for name, state in states.items()}
+
+
+OPTIONS = PlanOptions(renderer="2", windows_until=horizon)
+
+
+def test_a_plan_of_a_later_quarter_extends_the_windows_and_nothing_else(kernel: Kernel) -> None:
+    intended, january = office_bundle(), datetime(2027, 1, 4, 2, tzinfo=UTC)
+
+    assert make_plan(intended, intended, carried(kernel, intended, NOW), NOW, OPTIONS).empty
+    plan = make_plan(intended, intended, carried(kernel, intended, january), january, OPTIONS)
+
+    assert plan.body.kind == "repair"
+    assert plan.evidence.extended == {"db-1": "2028-04-01", "web-1": "2028-04-01"}
+    assert (plan.evidence.statements, plan.evidence.later, plan.body.changes, plan.body.timed) == ((), (), (), ())
+
+
+def test_a_plan_against_real_tables_says_what_opens_in_the_morning(kernel: Kernel) -> None:
+    old = office_bundle()
+    longer = replace(OFFICE, seconds=OFFICE.seconds + 3600)
+    new = office_bundle(longer)
+    plan = make_plan(new, old, carried(kernel, old, NOW), NOW, OPTIONS)
+
+    assert plan.evidence.statements == ()
+    [later] = plan.evidence.later
+    assert (later.moment, [one.verdict for one in later.statements]) == ("2026-11-25T17:00:00+00:00", ["allowed"])
+    morning = NOW + timedelta(hours=9)
+    assert plan.digest == make_plan(new, old, carried(kernel, old, morning), morning, OPTIONS).digest
 
 
 def test_spans_of_a_listing_are_those_of_the_policy(kernel: Kernel) -> None:
