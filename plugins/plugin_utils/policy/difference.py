@@ -29,8 +29,8 @@ Paired = list[tuple[dict[str, End], dict[str, End]]]
 class ChangedBox:
     """A product of consumers, providers and services. `pairs` counts workload pairs (an outside region counts one).
 
-    The ends are those of workloads; a workload's own pair with itself is never meant. `since`: the first moment looked
-    at for which this is so; None where only one was.
+    The ends are those of workloads; a workload's own pair with itself is never meant. `since`: the first moment at
+    which this is so; None where it is at the moment asked about.
     """
 
     family: Family
@@ -96,6 +96,7 @@ def compare_policies(
     named: dict[bool, _KnownNames] = {True: {}, False: {}}
     for moment in moments or (None,):
         old, new = before.at_moment(moment), after.at_moment(moment)
+        since = None if moment == before.at else moment
         cells = _cells(old, new, groups, paired)
         for allowed, (less, more) in ((True, (old, new)), (False, (new, old))):
             found: dict[tuple[Family, Intervals], dict[int, list[int]]] = {}
@@ -105,8 +106,8 @@ def compare_policies(
                 if fresh:
                     known[allowed][source, target] = union(known[allowed].get((source, target), ()), fresh)
                     found.setdefault((groups[source].family, fresh), {}).setdefault(source, []).append(target)
-            boxes[allowed] += _boxes(found, groups, describe, name, moment)
-            boxes[allowed] += _named(less, more, groups, describe, name, named[allowed], moment)
+            boxes[allowed] += _boxes(found, groups, describe, name, since)
+            boxes[allowed] += _named(less, more, groups, describe, name, named[allowed], since)
     return PolicyDifference(tuple(boxes[True]), tuple(boxes[False]))
 
 

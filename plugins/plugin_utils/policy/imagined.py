@@ -41,7 +41,7 @@ def compare_imagined(
         found = compare_labels(rules, policies, spaces, stage, at, budget)
     except Exhausted:
         return compare_classes(together, policies, stage, at)
-    return in_words(found.boxes, found.complete)
+    return in_words(found.boxes, found.complete, at)
 
 
 def compare_classes(

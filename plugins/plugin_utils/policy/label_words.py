@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from ..model import services as line
 from ..model.addresses import WHOLE_FAMILY, cidrs, show
@@ -20,8 +21,9 @@ from .label_space import ABSENT, ANONYMOUS, Part, Space
 _SHOWN_BLOCKS = 8
 
 
-def in_words(boxes: Iterable[LabelBox], complete: bool) -> PolicyDifference:
-    changed = [(item.allowed, box) for item in boxes for box in _changed(item)]
+def in_words(boxes: Iterable[LabelBox], complete: bool, at: datetime) -> PolicyDifference:
+    """`at`: the moment asked about; what differs only later says since when."""
+    changed = [(item.allowed, box) for item in boxes for box in _changed(item, at)]
     allowed, denied = (
         tuple(sorted((box for which, box in changed if which is wanted), key=_by_words)) for wanted in (True, False)
     )
@@ -29,10 +31,10 @@ def in_words(boxes: Iterable[LabelBox], complete: bool) -> PolicyDifference:
 
 
 def _by_words(box: ChangedBox) -> tuple[object, ...]:
-    return box.since, box.consumers, box.providers, box.family, box.services
+    return box.since.isoformat() if box.since else "", box.consumers, box.providers, box.family, box.services
 
 
-def _changed(item: LabelBox) -> Iterator[ChangedBox]:
+def _changed(item: LabelBox, at: datetime) -> Iterator[ChangedBox]:
     for consumers, providers, services in _sayable(item.space, item.box):
         point = line.representative(services)
         ends = _two(consumers, providers)
@@ -44,7 +46,7 @@ def _changed(item: LabelBox) -> Iterator[ChangedBox]:
             services,
             1,
             witness,
-            since=item.since,
+            since=None if item.since == at else item.since,
         )
 
 

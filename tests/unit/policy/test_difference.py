@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.combinations import combinations
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.difference import compare_policies
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.documents import loads
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.imagined import compare_imagined
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.reach import Reach
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile import compile_bundle
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.diff import diff, diff_bundles
@@ -255,3 +258,85 @@ def test_a_small_change_of_a_big_policy_is_found_at_once(tmp_path: Path) -> None
     assert time.process_time() - begin < 60
     assert {tuple(box["services"]) for box in report["newly_allowed"]} == {("tcp/81",)}
     assert all("app=a0,env=prod,role=r1" in box["to"] for box in report["newly_allowed"])
+
+
+TIMED = """
+settings: {labels: {app: {}, role: {}, posture: {}}, user_groups: [dba]}
+---
+ip_lists: {office: [%(office)s]}
+---
+scope: shop
+match: {app: shop}
+owners: [t]
+rulesets:
+  - name: core
+    stage: active
+    rules:
+      - {id: %(id)s, from: %(who)s, to: {role: db}, services: [%(services)s]%(more)s}
+      - {id: office, from: {ip_list: office}, to: {role: web}, services: [tcp/443]}
+"""
+PLAIN = {"id": "r", "who": "{role: web}", "services": "tcp/80-81", "more": "", "office": "198.51.100.0/24"}
+ASKED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)  # a Tuesday
+NIGHT = ', when: {schedule: "DTSTART:20261101T%s0000 RRULE:FREQ=DAILY", duration: PT8H}'
+
+
+@pytest.mark.parametrize("budget", [10**6, 0], ids=["diagrams", "classes"])
+@pytest.mark.parametrize(
+    ("first", "second", "allowed", "denied"),
+    [
+        ({}, {"more": ", expires: 2026-12-24"}, [], ["2026-12-25T00:00:00+00:00"]),
+        ({"more": ", expires: 2029-01-01"}, {"more": ", expires: 2030-01-01"}, ["2029-01-02T00:00:00+00:00"], []),
+        ({}, {"more": NIGHT % 22}, [], [None]),
+        ({"more": NIGHT % 22}, {"more": NIGHT % 23}, ["2026-11-25T06:00:00+00:00"], ["2026-11-24T22:00:00+00:00"]),
+        ({"more": NIGHT % 22}, {"more": NIGHT % 22}, [], []),
+        ({}, {"who": "[{role: web}, {users: [dba]}]"}, [None], []),
+        ({"who": "{role: web, posture: ok}"}, {"who": "{role: web}"}, [None], []),
+        ({}, {"id": "renamed"}, [], []),
+        ({}, {"services": "tcp/80, tcp/81"}, [], []),
+        ({}, {"who": "[{role: web, posture: ok}, 'role=web,posture!=ok']"}, [], []),
+        ({}, {"office": "198.51.100.0/25, 198.51.100.128/25"}, [], []),
+        ({}, {"office": "198.51.100.0/25"}, [], [None]),
+    ],
+)
+def test_time_conditions_and_rewritings_without_an_inventory(
+    first: dict, second: dict, allowed: list, denied: list, budget: int
+) -> None:
+    old, new = (loads({"p.yml": TIMED % {**PLAIN, **change}})[0] for change in (first, second))
+    found = compare_imagined(old, new, "active", ASKED, budget).to_dict()
+    assert found["complete"]
+    assert sorted({box["since"] for box in found["newly_allowed"]}, key=str) == allowed
+    assert sorted({box["since"] for box in found["newly_denied"]}, key=str) == denied
+    assert compare_imagined(old, new, "active", ASKED, budget).empty == (not allowed and not denied)
+
+
+def test_policies_with_more_classes_than_can_be_listed_are_compared() -> None:
+    """100 applications by 97 roles, each with rules of its own: 9,700 classes, and pairs of them."""
+    lines = ["settings: {labels: {app: {}, role: {}}}", "---", "scope: all", "match: {}", "estate: true"]
+    lines += ["owners: [t]", "rulesets: [{name: core, stage: active, rules: ["]
+    for n in range(200):
+        lines.append(f"  {{id: r{n}, from: {{app: a{n % 100}, role: r{n % 97}}}, to: {{app: a{n % 100}}},")
+        lines.append(f"   services: [tcp/{n + 1}]}},")
+        lines.append(f"  {{id: s{n}, from: {{role: r{n % 97}}}, to: {{app: a{n % 100}}}, services: [udp/{n + 1}]}},")
+    text = "\n".join([*lines, "]}]"])
+    old, new = (loads({"p.yml": one})[0] for one in (text, text.replace("tcp/150]", "tcp/9150]")))
+    with pytest.raises(PolicyError) as refused:
+        compare_imagined(old, new, "active", ASKED, budget=0)
+    assert refused.value.code == "E-TOO-MANY-CLASSES"
+    found = compare_imagined(old, new, "active", ASKED).to_dict()
+    assert {(box["from"], box["to"], *box["services"]) for box in found["newly_allowed"]} == {
+        ("app=a49,role=r52", "app=a49", "tcp/9150")
+    }
+    assert {tuple(box["services"]) for box in found["newly_denied"]} == {("tcp/150",)}
+
+
+def test_with_an_inventory_an_end_of_a_rule_is_a_difference(tmp_path: Path) -> None:
+    hosts = [
+        inventory_host("web-1", {"labels": {"app": "shop", "role": "web"}, "addresses": ["10.0.0.1"]}),
+        inventory_host("db-1", {"labels": {"app": "shop", "role": "db"}, "addresses": ["10.0.0.2"]}),
+    ]
+    mode = "\n---\nmodes: [{match: {app: shop}, mode: full}]\n"
+    text = TIMED % PLAIN + mode
+    paths = versions(tmp_path, text, text.replace("tcp/80-81]", "tcp/80-81], expires: 2026-12-24"))
+    report = diff(*paths, lambda _names, _timezone: hosts, at=ASKED).to_dict()
+    assert [box["since"] for box in report["newly_denied"]] == ["2026-12-25T00:00:00+00:00"]
+    assert not report["newly_allowed"]
