@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.compile import compile_policy
 from tests.bench import __main__ as bench
-from tests.bench import engine, estates, naive, table
+from tests.bench import engine, estates, naive, simulation, table
 from tests.bench.measuring import MEASUREMENTS, Figure, LeftOut, Measurement
 
 PURE = [name for name, one in MEASUREMENTS.items() if one.pure]
@@ -106,3 +106,12 @@ def test_the_published_page_is_the_one_the_kept_results_make() -> None:
     results = [json.loads(line) for line in bench.KEPT.read_text(encoding="utf-8").splitlines()]
     assert not results[0]["quick"]
     assert bench.PAGE.read_text(encoding="utf-8") == table.page(results), "run python -m tests.bench --write-docs"
+
+
+def test_the_draft_lacks_the_same_rules_in_every_run() -> None:
+    policy, _estate = engine.sized(100, 40)
+    drafts = [simulation.without_rules(policy, 3) for _ in range(2)]
+    assert drafts[0] == drafts[1]
+    before, after = ([rule.id for rule in one.scopes[0].rulesets[2].rules] for one in (policy, drafts[0]))
+    assert len(before) - len(after) == 3
+    assert set(after) < set(before)
