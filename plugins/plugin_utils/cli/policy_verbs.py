@@ -186,7 +186,6 @@ def _bundle(job: Job, source: Source, stage: Stage) -> Bundle:
 def _diff_screen(job: Job, before: str, after: str, data: dict[str, Any]) -> str:
     screen = Screen()
     changes = len(data["newly_allowed"]) + len(data["newly_denied"])
-    first = data["at"]
     said = "NO CHANGE FOR PACKETS" if data["complete"] else "NO CHANGE FOUND"
     screen.line(f"DIFF  {before} -> {after}  judged by {data['basis']}", "" if changes else said)
     if not data["complete"]:
@@ -200,7 +199,7 @@ def _diff_screen(job: Job, before: str, after: str, data: dict[str, Any]) -> str
             screen.line(
                 f"  {box['from']} -> {box['to']}", f"{box['family']} {shortened(' '.join(box['services']), 40)}"
             )
-            since = f"   from {box['since'][:16]} UTC" if box["since"] and box["since"] != first else ""
+            since = f"   from {box['since'][:16]} UTC" if box["since"] else ""
             screen.line(f"      {witness['from']} -> {witness['to']} {witness['service']}{since}")
         screen.more(len(data[key]))
     for key, word in (("workloads_only_before", "gone"), ("workloads_only_after", "new")):
