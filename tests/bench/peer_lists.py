@@ -91,7 +91,7 @@ def diagrams(kind, data):
         pairs = []
         for ranges, action in rules:
             node, first = tool.true, sum(fields)
-            for width, part in reversed(list(zip(fields, ranges))):
+            for width, part in reversed(list(zip(fields, ranges, strict=True))):
                 first -= width
                 node = field(first, width, part) & node
             pairs.append((node if action == 1 else tool.false, node))
@@ -115,7 +115,7 @@ def z3(data, seconds):
         result = solver.BoolVal(False)
         for ranges, action in reversed(rules):
             parts = []
-            for variable, width, part in zip(fields, widths, ranges):
+            for variable, width, part in zip(fields, widths, ranges, strict=True):
                 if part == [[0, (1 << width) - 1]]:
                     continue
                 parts.append(
