@@ -135,10 +135,9 @@ class PeerSets(Mapping[str, PeerSet]):
 
 
 def _own(workload: Workload) -> Mapping[Family, Intervals]:
-    numbers: dict[Family, list[tuple[int, int]]] = {4: [], 6: []}
-    for address in workload.addresses:
-        numbers[address.family].append((address.number, address.number))
-    return {family: normalised(own) if len(own) > 1 else tuple(own) for family, own in numbers.items()}
+    four = [(address.number, address.number) for address in workload.addresses if address.family == 4]
+    six = [(address.number, address.number) for address in workload.addresses if address.family == 6]
+    return {4: normalised(four) if len(four) > 1 else tuple(four), 6: normalised(six) if len(six) > 1 else tuple(six)}
 
 
 #: The rules of one direction: the mode, and ascending positions among its copies.

@@ -12,6 +12,8 @@ from ..model.policy import Policy
 
 def weight_of(policy: Policy, workload: Workload) -> float:
     """The greatest weight of the criticality rules that match on last known labels; 1 without any."""
+    if not policy.settings.criticality:
+        return 1.0
     return max(
         (rule.weight for rule in policy.settings.criticality if rule.match.matches(workload.labels, None) is Truth.YES),
         default=1.0,
