@@ -102,9 +102,9 @@ def class_of(host: dict[str, Any]) -> Class:
 
 
 def known_estate(
-    seed: int, apps: int, start: dt.datetime, days: int, *, scoped: bool = True, noise: float = 0.1
+    seed: int, apps: int, start: dt.datetime, days: int, *, scoped: bool = True, noise: float = 0.1, idle: float = 0.3
 ) -> KnownEstate:
-    """`noise`: accidents, by true service edges. `scoped`: half of the applications have a scope already."""
+    """`noise`: accidents, by true service edges. `idle`: share of pairs that do nothing on a day. `scoped`: half of the applications have a scope already."""
     chooser = random.Random(seed)
     hosts: dict[str, dict[str, Any]] = {}
     envs = ["prod", "dev"]
@@ -142,7 +142,7 @@ def known_estate(
             for consumer in classes[source]:
                 for provider in classes[target]:
                     daily = (source, target, service) in truth
-                    if consumer == provider or (daily and chooser.random() < 0.3):
+                    if consumer == provider or (daily and chooser.random() < idle):
                         continue
                     at = midnight + dt.timedelta(minutes=chooser.randrange(1200))
                     until = at + dt.timedelta(minutes=chooser.randrange(1, 200))

@@ -70,6 +70,19 @@ def test_two_days_are_not_enough_whatever_the_calendar_says(seed: int, apps: int
     assert all("never seen" in str(gate.reasons) for gate in found.gates.values())
 
 
+@pytest.mark.parametrize(("seed", "apps"), SIZES)
+def test_rare_traffic_is_found_in_part_and_never_called_complete(seed: int, apps: int) -> None:
+    """Every pair talks on one day of a hundred: in 35 days seven of ten pairs are never seen."""
+    world = known_estate(seed, apps, MONDAY, 35, idle=0.99)
+    found, quality = learned(world)
+    print(f"\nrare traffic, seed {seed}: {quality}, complete: {found.complete}")
+    assert not found.complete
+    assert quality.kinds_precision == 1.0
+    assert quality.kinds_recall >= 0.7
+    assert quality.pairs_precision == 1.0
+    assert quality.pairs_recall >= 0.74
+
+
 def test_nothing_that_was_planted_is_opened() -> None:
     world = known_estate(2, 8, MONDAY, 35, noise=0.5)
     found, quality = learned(world)
