@@ -104,7 +104,9 @@ def class_of(host: dict[str, Any]) -> Class:
 def known_estate(
     seed: int, apps: int, start: dt.datetime, days: int, *, scoped: bool = True, noise: float = 0.1, idle: float = 0.3
 ) -> KnownEstate:
-    """`noise`: accidents, by true service edges. `idle`: share of pairs that do nothing on a day. `scoped`: half of the applications have a scope already."""
+    """`noise`: accidents, by true service edges. `idle`: share of pairs that do nothing on a day. `scoped`: half of the
+    applications have a scope already.
+    """
     chooser = random.Random(seed)
     hosts: dict[str, dict[str, Any]] = {}
     envs = ["prod", "dev"]
