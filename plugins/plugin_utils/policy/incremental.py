@@ -262,6 +262,7 @@ class Engine(CompiledState):
         Returns the rules that must be expanded anew.
         """
         rebuild: set[str] = set()
+        self._last_meant = None
         elements = self._builder.elements
         moves = {key: [gone, 0] for key in leaving}
         for key in coming:

@@ -117,6 +117,7 @@ class CompiledState:
         self._prefixed: dict[str, None] = {}
         self._by_prefix: dict[tuple[Family, int, int], dict[str, None]] = {}
         self._sizes: Counter[tuple[Family, int]] = Counter()
+        self._last_meant: tuple[int, list[ElementKey]] | None = None
         self._named_in: dict[str, dict[str, None]] = {}
         self._elements_of_set: dict[str, dict[ElementKey, None]] = {}
         self._texts: dict[str, str] = {}
@@ -180,6 +181,7 @@ class CompiledState:
 
     def _hold(self, item: ResolvedRule) -> Held:
         """Expand a rule and make it known to everything that leads to it."""
+        self._last_meant = None
         builder = self._builder
         builder.sources = {}
         builder.bound = {direction: [] for direction in DIRECTIONS}
@@ -257,6 +259,7 @@ class CompiledState:
                 del self._elements_of_set[name]
 
     def _let_go(self, identity: str) -> Held:
+        self._last_meant = None
         held = self._held.pop(identity)
         for key in held.elements:
             for direction in DIRECTIONS:
@@ -381,13 +384,16 @@ class CompiledState:
         return DirectionPolicy(mode, () if mode == "idle" else self._rules_of(position)[direction])
 
     def _meant(self, position: int) -> list[ElementKey]:
-        """The elements that mean a class."""
-        item, elements = self.classes.items[position], self._builder.elements
-        return [
-            key
-            for key in self._index.candidates(item)
-            if (bits_of(elements[key]) >> position & 1 if key in elements else means(key[0], item))
-        ]
+        """The elements that mean a class. The last answer is kept until something changes: it is asked for in a row."""
+        if self._last_meant is None or self._last_meant[0] != position:
+            item, elements = self.classes.items[position], self._builder.elements
+            found = [
+                key
+                for key in self._index.candidates(item)
+                if (bits_of(elements[key]) >> position & 1 if key in elements else means(key[0], item))
+            ]
+            self._last_meant = position, found
+        return self._last_meant[1]
 
     def _rules_of(self, position: int) -> dict[Direction, Rules]:
         item, held = self.classes.items[position], self._held
