@@ -111,6 +111,8 @@ def write_inventory(path: pathlib.Path, managed: Iterable[Host], connection: Map
         # The hosts share root's home directory, but each has its own /run.
         "ansible_remote_tmp": "/run/ansible/tmp",
         "ansible_async_dir": "/run/ansible/async",
+        # Their clock is that of the machine they are on, which may be right without its kernel knowing.
+        "microseg_nftables_clock_kept": True,
         **connection,
     }
     hosts: dict[str, dict[str, Any]] = {}

@@ -70,6 +70,13 @@ options:
     description: How long to wait for packets of running sessions with O(warm_up=true); 0 to 60.
     type: float
     default: 2.0
+  clock_kept:
+    description:
+      - Something that the kernel does not see keeps the clock of this host right, as a hypervisor or the host of a
+        container does. Rules that depend on the time then count although the kernel calls its clock unsynchronised.
+      - Without it they are withheld until the clock was synchronised once since boot.
+    type: bool
+    default: false
   dependencies:
     description:
       - Services this host cannot do without. O(commit=arm) tries them before anything changes and returns those that
@@ -313,6 +320,7 @@ def _arm(machine: Machine, options: Dict[str, Any], check: bool, diff: bool) -> 
         step=options["step"],
         timeout=float(options["timeout"]),
         warm_up=options["warm_seconds"] if options["warm_up"] else 0.0,
+        clock_kept=options["clock_kept"],
         diff=diff,
         check=check,
     )
@@ -339,6 +347,7 @@ def main() -> None:
             "token": {"type": "str", "no_log": False},
             "timeout": {"type": "int", "default": 120},
             "warm_up": {"type": "bool", "default": False},
+            "clock_kept": {"type": "bool", "default": False},
             "warm_seconds": {"type": "float", "default": 2.0},
             "dependencies": {
                 "type": "list",

@@ -104,9 +104,11 @@ class TestedHost:
         timeout: float = 60.0,
         check: bool = False,
         warm_up: float = 0.0,
+        clock_kept: bool = False,
     ) -> arm.Wish:
         policy = None if raw is None else Policy.parse(raw)
-        return arm.Wish(policy, self.hash() if base is None else base, plan, step, timeout, warm_up, True, check)
+        wanted = self.hash() if base is None else base
+        return arm.Wish(policy, wanted, plan, step, timeout, warm_up, True, check, clock_kept)
 
     def arm(self, raw: dict[str, Any] | None, **options: Any) -> dict[str, Any]:
         return arm.arm(self.machine, self.wish(raw, **options))

@@ -104,6 +104,33 @@ def test_a_clock_that_was_right_is_trusted_until_the_next_restart(host: TestedHo
     assert trusting(host.machine.nft.table()) is True
 
 
+def test_the_operator_may_say_that_something_else_keeps_the_clock(host: TestedHost) -> None:
+    host.provision(TIMED, clock_kept=True)
+    assert trusting(host.machine.nft.table()) is True
+    assert host.record()["clock_kept"] is True
+
+    host.clock.boot = 1
+    host.nft("delete", "table", "inet", "microseg")
+    boot.boot(host.machine)
+    assert trusting(host.machine.nft.table()) is True
+
+
+def test_saying_so_later_is_enough(host: TestedHost) -> None:
+    host.provision(TIMED)
+    assert trusting(host.machine.nft.table()) is False
+    before = host.hash()
+
+    assert host.arm(TIMED, clock_kept=True, check=True)["changed"]
+    assert trusting(host.machine.nft.table()) is False
+    answer = host.arm(TIMED, clock_kept=True)
+
+    assert (answer["changed"], answer["token"], answer["hash"]) == (True, None, before)
+    assert trusting(host.machine.nft.table()) is True
+    assert not host.arm(TIMED, clock_kept=True)["changed"]
+    host.arm(TIMED)
+    assert host.record()["clock_kept"] is False
+
+
 @pytest.mark.parametrize("answer", [False, None])
 def test_not_being_able_to_tell_is_a_no(host: TestedHost, answer: bool | None) -> None:
     host.clock.right = answer

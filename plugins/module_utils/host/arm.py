@@ -29,14 +29,17 @@ from .state import (
     waiting_file,
 )
 from .text import readable
-from .transaction import REMOVE, is_open, move_members, replace, replace_open
+from .transaction import REMOVE, TRUST, is_open, move_members, replace, replace_open
 from .trust import trusted
 
 OLDEST_FOR_SCHEDULES = (0, 9, 4)
 
 
 class Wish(NamedTuple):
-    """What a controller wants. ``policy`` None: nothing of ours shall stay. Times in seconds; ``warm_up`` 0: none."""
+    """What a controller wants. ``policy`` None: nothing of ours shall stay. Times in seconds; ``warm_up`` 0: none.
+
+    ``clock_kept``: something that the kernel does not see keeps the clock of this host right.
+    """
 
     policy: Optional[Policy]
     base: str
@@ -46,6 +49,7 @@ class Wish(NamedTuple):
     warm_up: float = 0.0
     diff: bool = False
     check: bool = False
+    clock_kept: bool = False
 
 
 class Now(NamedTuple):
@@ -103,7 +107,8 @@ def _arm(machine: Machine, wish: Wish) -> Dict[str, Any]:
             record=now.record,
             hash=now.hash,
         )
-    transaction = REMOVE if wish.policy is None else replace(wish.policy, wish.policy.members, trusted(machine))
+    right = wish.clock_kept or trusted(machine)
+    transaction = REMOVE if wish.policy is None else replace(wish.policy, wish.policy.members, right)
     _understands(machine, wish)
     machine.nft.check(transaction)
     if wish.check:
@@ -186,14 +191,18 @@ def _keep(machine: Machine, wish: Wish, now: Now) -> Dict[str, Any]:
         "artifact_digest": policy.artifact_digest,
         "plan": wish.plan,
         "step": wish.step,
+        "clock_kept": wish.clock_kept,
     }
     stored = now.confirmed.members != policy.members
     renamed = any(now.record[key] != value for key, value in names.items())
     transaction = move_members(live, policy.members) if moved else ""
+    trust = wish.clock_kept and machine.nft.trusting() is False
+    if trust:
+        transaction += TRUST
     if wish.check:
-        if moved:
+        if transaction:
             machine.nft.check(transaction)
-    elif moved or stored or renamed:
+    elif transaction or stored or renamed:
         record = dict(now.record, epoch=now.record["epoch"] + 1, **names)
         staged = machine.state.stage(
             {
@@ -203,14 +212,14 @@ def _keep(machine: Machine, wish: Wish, now: Now) -> Dict[str, Any]:
             }
         )
         try:
-            if moved:
+            if transaction:
                 machine.nft.load(transaction)
         except HostError:
             staged.abandon()
             raise
         staged.commit()
         now = now._replace(record=record)
-    return _result(machine, now, changed=moved, hash=now.hash, members_changed=_count(live, policy.members))
+    return _result(machine, now, changed=moved or trust, hash=now.hash, members_changed=_count(live, policy.members))
 
 
 def _count(before: Dict[str, FrozenSet[str]], after: Dict[str, FrozenSet[str]]) -> Dict[str, int]:
@@ -239,7 +248,8 @@ def _swap(machine: Machine, wish: Wish, now: Now, transaction: str, target: Opti
         "boot_id": machine.clock.boot_id(),
         "armed_at": machine.clock.wall(),
     }
-    record = _stand_guard(machine, now.record, pending, {WAITING: waiting_file(wish.policy)})
+    before = dict(now.record, clock_kept=wish.clock_kept)
+    record = _stand_guard(machine, before, pending, {WAITING: waiting_file(wish.policy)})
     will_break = None
     try:
         if wish.warm_up and now.hash == ABSENT and wish.policy is not None:

@@ -48,6 +48,7 @@ def blank_record() -> Dict[str, Any]:
         "reverted": None,  # the last change that was taken back: token, plan, step, at, why
         "break_glass": None,
         "clock_boot": None,  # identity of the last boot in which the clock was synchronised
+        "clock_kept": False,  # the operator says that something the kernel does not see keeps the clock right
         "alarms": [],
     }
 

@@ -39,7 +39,7 @@ _NEXT = {
     "policy": "ansible-playbook bulkhead.microseg.plan",
     "membership": "ansible-playbook bulkhead.microseg.sync",
     "windows": "ansible-playbook bulkhead.microseg.plan",
-    "clock": "let the hosts synchronise their clocks",
+    "clock": "let the hosts synchronise their clocks, or say microseg_nftables_clock_kept where something else does",
     "foreign": "ask the owner of the foreign rules",
     "unread": "make the unread hosts reachable, then: ansible-playbook bulkhead.microseg.drift",
 }
