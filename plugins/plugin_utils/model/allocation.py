@@ -27,3 +27,15 @@ def allocating() -> Iterator[None]:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """For work of less than a millisecond beside a large heap: a collection that is due waits until it is done."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()

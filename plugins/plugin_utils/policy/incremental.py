@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from ..model.addresses import Family
-from ..model.allocation import allocating
+from ..model.allocation import allocating, undisturbed
 from ..model.artifact import PeerSet
 from ..model.bundle import PointEntry
 from ..model.errors import Finding, PolicyError
@@ -46,7 +46,8 @@ class Engine(CompiledState):
         written[rule.id] = rule
         if rules.stage not in COUNTING[self.stage]:
             return Delta(findings=findings)
-        return self._exchange(item.id, item, findings)
+        with undisturbed():
+            return self._exchange(item.id, item, findings)
 
     def remove_rule(self, scope: str, ruleset: str, identity: str) -> Delta:
         """Raises PolicyError (E-RULESET), and E-RULE for a rule that is not there."""
@@ -57,7 +58,8 @@ class Engine(CompiledState):
         _home, rules = self._homes[scope, ruleset]
         if rules.stage not in COUNTING[self.stage]:
             return Delta()
-        return self._exchange(f"{identity}@{scope}/{ruleset}", None, ())
+        with undisturbed():
+            return self._exchange(f"{identity}@{scope}/{ruleset}", None, ())
 
     def _written(self, scope: str, ruleset: str) -> dict[str, Rule]:
         if (scope, ruleset) not in self._rules:
@@ -141,13 +143,15 @@ class Engine(CompiledState):
 
     def put_workload(self, workload: Workload) -> Delta:
         """A workload that appears, or what has become of the one with its name: labels, addresses, modes, points."""
-        return self._moved(workload.name, workload)
+        with undisturbed():
+            return self._moved(workload.name, workload)
 
     def remove_workload(self, name: str) -> Delta:
         """Raises PolicyError (E-WORKLOAD) for one that is not there."""
         if name not in self.classes.workloads:
             raise PolicyError("E-WORKLOAD", f"There is no workload {name}.", hint="Name one of the estate.")
-        return self._moved(name, None)
+        with undisturbed():
+            return self._moved(name, None)
 
     def _moved(self, name: str, new: Workload | None) -> Delta:
         old = self.classes.workloads.get(name)
