@@ -60,7 +60,7 @@ class LintReport:
         return SEVERITIES.index(finding.severity) <= SEVERITIES.index(self.fail_on)
 
     def report(self, failures: bool = False) -> dict[str, Any]:
-        """The form the report writers take. `failures`: whatever counts is an error, as for JUnit, which knows no less."""
+        """The form the report writers take. `failures`: whatever counts is an error, as JUnit knows no less."""
         return {
             "kind": "lint",
             "outcome": "ok" if self.ok else "findings",

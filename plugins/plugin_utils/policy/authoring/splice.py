@@ -225,7 +225,7 @@ def block_text(value: Mapping[str, Any]) -> str:
 class _Dumper(yaml.SafeDumper):
     """Indents lists below their key."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - words of PyYAML
         super().increase_indent(flow, False)
 
 
