@@ -75,6 +75,54 @@ def test_what_is_wrong_is_said_once_and_nothing_is_written(
     assert rules(shop) == before
 
 
+UNNAMED = {
+    "a rule without an id": "rulesets: [{name: core, rules: [{from: scope, to: scope, services: [any]}]}]",
+    "a rule that is nothing": "rulesets: [{name: core, rules: [null]}]",
+    "a number as an id": "rulesets: [{name: core, rules: [{id: 5, from: scope, to: scope, services: [any]}]}]",
+    "rules that are a text": "rulesets: [{name: core, rules: hello}]",
+    "rules that are a mapping": "rulesets: [{name: core, rules: {a: b}}]",
+    "a ruleset without a name": "rulesets: [{stage: active, rules: []}]",
+    "a number as a name": "rulesets: [{name: 7, rules: []}]",
+    "a ruleset that is nothing": "rulesets: [null]",
+    "rulesets that are a mapping": "rulesets: {name: core}",
+    "a scope that is a list": "rulesets: []\nscope: [s]",
+    "a scope that is a number": "rulesets: []\nscope: 5",
+}
+
+
+@pytest.mark.parametrize("text", UNNAMED.values(), ids=UNNAMED)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rule", "add", LINE, "--scope", "shop"),
+        ("rule", "remove", "x"),
+        ("rule", "move", "x", "--ruleset", "b"),
+        ("grant", LINE, "--for", "PT4H", "--owner", "me", "--reason", "x"),
+    ],
+    ids=" ".join,
+)
+def test_documents_in_which_no_rule_can_be_found_are_told_as_check_tells_them(
+    microseg: Microseg, shop: Path, text: str, words: tuple[str, ...]
+) -> None:
+    name = "" if "scope:" in text else "scope: other\n"
+    (shop / "policy" / "other.yml").write_text(f"{name}match: {{app: batch}}\nowners: [me]\n{text}\n")
+    result = microseg(*words)
+
+    assert result.code == 2
+    assert result.stderr == microseg("check").stderr
+    assert result.stderr.startswith(("E-VALUE  other.yml:", "E-MISSING  other.yml:", "E-KEY  other.yml:"))
+
+
+def test_a_rule_that_cannot_be_understood_can_be_taken_out(microseg: Microseg, shop: Path) -> None:
+    before = rules(shop)
+    broken = "      - {id: broken, from: {role: web}, to: {role: db}, services: [postgresqll]}\n"
+    (shop / "policy" / "all.yml").write_text(before.replace("---\nguardrails", f"{broken}---\nguardrails"))
+
+    assert microseg("check").code == 2
+    assert microseg("rule", "remove", "broken").code == 0
+    assert rules(shop) == before
+
+
 def test_a_grant_ends_by_itself_and_can_be_cleared_away(microseg: Microseg, shop: Path) -> None:
     before = rules(shop)
     made = microseg(

@@ -13,7 +13,7 @@ from typing import Any
 from yaml.nodes import MappingNode, Node
 
 from ...model.errors import Place, PolicyError
-from ..documents import nodes
+from ..documents import loads, nodes
 from ..documents.files import read_directory
 from ..documents.nodes import Spot
 from ..documents.problems import Problems, nearest
@@ -115,11 +115,35 @@ class PolicyFiles:
 
 
 def read_files(directory: Path) -> PolicyFiles:
-    """Every file of a policy directory. Raises PolicyError or Rejected for what cannot be read."""
+    """Every file of a policy directory. Raises PolicyError or Rejected for what cannot be read.
+
+    What is wrong in a rule may be repaired by taking the rule out; scopes, rulesets and rules without a name may not.
+    """
     problems = Problems()
     texts = dict(read_directory(directory, problems))
     problems.give_up()
-    return PolicyFiles(texts)
+    files = PolicyFiles(texts)
+    if not all(_named(data) for file in texts for data, _spot in files.documents(file)):
+        loads(texts)
+    return files
+
+
+def _named(document: Any) -> bool:
+    """Can rules be found in it by name?"""
+    if not isinstance(document, dict) or "scope" not in document:
+        return True
+    rulesets = document.get("rulesets") or []
+    if not isinstance(document["scope"], str) or not isinstance(rulesets, list):
+        return False
+    for ruleset in rulesets:
+        if not isinstance(ruleset, dict) or not isinstance(ruleset.get("name"), str):
+            return False
+        rules = ruleset.get("rules") or []
+        if not isinstance(rules, list):
+            return False
+        if not all(isinstance(rule, dict) and isinstance(rule.get("id"), str) for rule in rules):
+            return False
+    return True
 
 
 def documents_of(text: str, file: str) -> list[tuple[Any, Spot]]:
