@@ -24,7 +24,7 @@ from ..model.entries import WorkloadEntry
 from ..model.errors import MicrosegError, PolicyError
 from ..model.estate import Direction
 from ..model.forms import evaluate
-from ..model.intervals import EMPTY, Intervals, contains, intersection, normalised
+from ..model.intervals import EMPTY, Intervals, contains, intersection, normalised, union
 from ..model.opened import OpenedBundle
 from ..orchestration.bundles import open_bundle, whole_bundle_digest
 from ..orchestration.planstore import PROVISIONED
@@ -262,6 +262,8 @@ class _Answers:
         reason = ""
         if not receiver and not egress.allowed and egress.decision is not None and egress.decision.rule is None:
             reason = "rules to names are not in a bundle; one may allow this address"
+        elif not receiver and verdict == "allowed":
+            reason = "no workload has this address; if it is a service address, its members were not asked"
         return BundlePair(source, target, egress, ingress, verdict, reason)
 
     def _side(self, direction: Direction, name: str, own: Address, peer: Address, point: int) -> Side:
@@ -298,7 +300,7 @@ class _Answers:
                     here = self._services("egress", source, own, peer)
                 if here:
                     here = intersection(here, self._services("ingress", target, peer, own))
-                result = here if result is None else intersection(result, here)
+                result = here if result is None else union(result, here)
         return result
 
     def _named_peers(self, consumer: str, source: WorkloadEntry, family: Family) -> Intervals | None:

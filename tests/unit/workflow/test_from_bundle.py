@@ -94,3 +94,29 @@ def test_the_provisioned_bundle_is_found_and_what_is_not_there_is_named(tmp_path
         explain_from_bundle(store, digest, names[0], "nobody", "tcp/443", inputs.at)
     with pytest.raises(PolicyError, match="'nobody' is no workload of bundle"):
         reach_from_bundle(store, digest, "nobody", None, inputs.at)
+
+
+def test_what_one_of_several_addresses_may_is_what_the_workload_may(tmp_path):
+    """As in reach: the union over the pairs of addresses."""
+    rule = {"id": "r", "from": {"cidr": "10.0.0.2"}, "to": {"role": "db"}, "services": ["tcp/1"]}
+    ruleset = {"name": "c", "stage": "active", "rules": [rule]}
+    documents = [
+        {"settings": {"labels": {"role": {}}}},
+        {"modes": [{"match": {"role": "db"}, "ingress": "full"}]},
+        {"scope": "e", "estate": True, "match": {}, "rulesets": [ruleset]},
+    ]
+    hosts = {
+        "a": {"labels": {"role": "web"}, "addresses": ["10.0.0.1", "10.0.0.2"]},
+        "b": {"labels": {"role": "db"}, "addresses": ["10.0.0.9"]},
+    }
+    inputs = inputs_of(documents, hosts)
+    store = tmp_path / "store"
+    digest = save_bundle(Store.open(store), make_bundle(inputs.policy, inputs.active))
+
+    ((*_names, allowed),) = reach_from_bundle(store, digest, "a", "b", inputs.at).pairs
+    assert line.show(allowed, 4) == ["tcp/1"]
+    (expected,) = [pair for pair in reach(inputs, consumers="a").pairs if pair.provider == "b"]
+    assert line.show(expected.allowed, 4) == ["tcp/1"]
+    assert explain_from_bundle(store, digest, "a", "b", "tcp/1", inputs.at).verdict == "mixed"
+    outside = explain_from_bundle(store, digest, "a", "192.0.2.1", "tcp/1", inputs.at)
+    assert (outside.verdict, "service address" in outside.pairs[0].reason) == ("allowed", True)
