@@ -19,6 +19,7 @@ from ..model.policy import STAGES, Policy, Stage
 from ..model.selectors import Requirement
 from ..orchestration.files import write_atomically
 from ..policy.authoring import Edit, PolicyFiles, add_rule, move_rule, read_files, remove_rules, rule_id
+from ..policy.changes import homes
 from ..policy.documents import label_variables, loads, parse_rule
 from ..policy.facts_file import load_facts
 from .inputs import Hosts, Inputs, join
@@ -26,8 +27,11 @@ from .inputs import Hosts, Inputs, join
 GRANTS = "grants"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DURATION = re.compile(
-    r"^(?:P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?)?)$"
+    r"^P(?:(?P<weeks>\d{1,6})W)?(?:(?P<days>\d{1,6})D)?(?:T(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,6})M)?)?$",
+    re.ASCII,
 )
+#: Ten years: what is meant for longer is a rule.
+_LONGEST = timedelta(days=3660)
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ def grant(
     """
     if parse_rule(line)["action"] != "allow":
         raise PolicyError("E-GRANT", "a grant allows.", hint="For a deny with an end: microseg rule add … --expires.")
-    missing = [word for word in ("owner", "reason") if not getattr(particulars, word)]
+    missing = [word for word in ("owner", "reason") if not getattr(particulars, word).strip()]
     if missing:
         raise PolicyError("E-GRANT", f"a grant needs {' and '.join(missing)}.", hint="Say --owner WHO --reason WHY.")
     if bool(lasting) == bool(particulars.expires):
@@ -180,7 +184,24 @@ def grant(
     home = files.scope(scope) if scope else files.only_scope()
     rule = particulars.rule(line, _taken(files, home.name), prefix=f"grant-{desk.now:%Y%m%d}-")
     edit = add_rule(files, home, ruleset, rule, {"stage": "active"})
+    _refuse_without_effect(loads(edit.over(files))[0], home.name, rule["id"], desk.now)
     return _finish(desk, files, edit, RuleEdit("grant", (rule["id"],), home.name, ruleset, {}, False, text=rule))
+
+
+def _refuse_without_effect(policy: Policy, scope: str, rule: str, now: datetime) -> None:
+    """Raises PolicyError (E-GRANT) for a grant that is over, that is hardly for a while, or that nobody enforces."""
+    written = homes(policy)[scope, rule]
+    end = written.rule.expires
+    assert end is not None
+    if not now < end <= now + _LONGEST:
+        what = "has ended already" if end <= now else "would last for more than ten years"
+        raise PolicyError("E-GRANT", f"a grant until {end:%Y-%m-%d %H:%MZ} {what}.", hint="Give it another end.")
+    if written.stage not in ("active", "retiring"):
+        raise PolicyError(
+            "E-GRANT",
+            f"ruleset {written.ruleset} of scope {scope} is {written.stage}: a grant in it would open nothing.",
+            hint="Name an active one with --ruleset; one that does not exist is made.",
+        )
 
 
 def _written(peers: Any) -> Any:
@@ -228,7 +249,7 @@ def _end(now: datetime, lasting: str) -> str:
     found = _DURATION.match(lasting)
     parts = {key: int(value) for key, value in found.groupdict().items() if value} if found else {}
     length = timedelta(**parts)
-    if not length or length > timedelta(days=3660):
+    if not length or length > _LONGEST:
         raise PolicyError("E-GRANT", f"{lasting!r} is not a duration.", hint="Write PT4H, PT30M, P1D or P2W.")
     end = (now + length).astimezone(UTC) + timedelta(seconds=59)
     return end.strftime("%Y-%m-%dT%H:%M:00Z")

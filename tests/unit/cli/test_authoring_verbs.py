@@ -60,6 +60,11 @@ def test_dry_run_shows_and_writes_nothing(microseg: Microseg, shop: Path) -> Non
         (("grant", LINE, "--for", "PT4H", "--owner", "me"), "E-GRANT"),
         (("grant", LINE, "--owner", "me", "--reason", "x"), "E-GRANT"),
         (("grant", LINE, "--owner", "me", "--reason", "x", "--for", "four hours"), "E-GRANT"),
+        (("grant", LINE, "--owner", "me", "--reason", " ", "--for", "PT4H"), "E-GRANT"),
+        (("grant", LINE, "--owner", "me", "--reason", "x", "--for", f"PT{'9' * 30}H"), "E-GRANT"),
+        (("grant", LINE, "--owner", "me", "--reason", "x", "--for", "PT\u0664H"), "E-GRANT"),
+        (("grant", LINE, "--owner", "me", "--reason", "x", "--until", "2020-01-01"), "E-GRANT"),
+        (("grant", LINE, "--owner", "me", "--reason", "x", "--until", "9000-01-01"), "E-GRANT"),
         (("grant", LINE.replace("allow", "deny"), "--owner", "me", "--reason", "x", "--for", "PT1H"), "E-GRANT"),
     ],
 )
@@ -145,6 +150,19 @@ def test_a_grant_ends_by_itself_and_can_be_cleared_away(microseg: Microseg, shop
     assert gone["rules"] == [rule["id"]]
     assert rule["id"] not in rules(shop)
     assert set(before.splitlines()) <= set(rules(shop).splitlines())
+
+
+@pytest.mark.parametrize("stage", ["draft", "staged"])
+def test_a_grant_that_nobody_would_enforce_is_refused(microseg: Microseg, shop: Path, stage: str) -> None:
+    before = rules(shop).replace(
+        "  - name: core\n", f"  - {{name: grants, stage: {stage}, rules: []}}\n  - name: core\n"
+    )
+    (shop / "policy" / "all.yml").write_text(before)
+    result = microseg("grant", LINE, "--for", "PT4H", "--owner", "me", "--reason", "x")
+
+    assert result.code == 2
+    assert result.stderr.startswith(f"E-GRANT  ruleset grants of scope shop is {stage}: ")
+    assert rules(shop) == before
 
 
 def test_move_and_remove(microseg: Microseg, shop: Path) -> None:
