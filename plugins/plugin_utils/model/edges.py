@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,10 @@ from .flows import Flow, Observations
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What the observation covers: "no data is not no traffic". `loss` is a share, 0 to 1."""
+    """What the observation covers: "no data is not no traffic". `loss` is a share, 0 to 1.
+
+    `gaps` are stretches [low, high) between `start` and `end` in which nobody looked, ascending and disjoint.
+    """
 
     start: datetime
     end: datetime
@@ -30,6 +33,21 @@ class Coverage:
     expected: tuple[str, ...]
     loss: float
     source: str
+    gaps: tuple[tuple[datetime, datetime], ...] = ()
+
+    @property
+    def stretches(self) -> tuple[tuple[datetime, datetime], ...]:
+        """The stretches [low, high) in which somebody looked."""
+        bounds = (self.start, *(moment for gap in self.gaps for moment in gap), self.end)
+        return tuple(zip(bounds[::2], bounds[1::2], strict=True))
+
+    def whole(self, low: datetime, high: datetime) -> bool:
+        """Was somebody looking through all of [low, high)?"""
+        return any(start <= low and high <= end for start, end in self.stretches)
+
+    @property
+    def watched(self) -> timedelta:
+        return sum((high - low for low, high in self.stretches), timedelta())
 
     @property
     def share(self) -> float:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +68,18 @@ def write_edges(edges: Edges, path: Path) -> None:
         edges_parquet.write(edges, path)
 
 
-def _history(path: Path, window: Window, findings: list[Finding]) -> Edges:
-    needed("pyarrow", "flows")
-    files = [
+def files_of(path: Path) -> list[Path]:
+    """The files that `read_edges` reads of a history, in their order."""
+    return [
         item
         for item in sorted(path.rglob("*.parquet"))
         if not any(part.startswith((".", "_")) for part in item.relative_to(path).parts)
     ]
+
+
+def _history(path: Path, window: Window, findings: list[Finding]) -> Edges:
+    needed("pyarrow", "flows")
+    files = files_of(path)
     if not files:
         raise FlowsError("E-FLOW-FILE", "there is no .parquet file in this directory.", Place(str(path)))
     coverages = {item: edges_parquet.coverage_of(item) for item in files}
@@ -87,7 +91,16 @@ def _history(path: Path, window: Window, findings: list[Finding]) -> Edges:
         raise edges_parquet.too_many(path, rows, MOST)
     parts = [_single(item, *edges_parquet.read(item, MOST), window, findings) for item in wanted]
     whole = joined(parts)
-    findings.extend(_gaps(path, parts))
+    findings.extend(
+        Finding(
+            "W-FLOW-GAP",
+            "warning",
+            f"nothing was observed from {low.astimezone(UTC):%Y-%m-%d %H:%M} to {high.astimezone(UTC):%Y-%m-%d %H:%M}.",
+            Place(str(path)),
+            "No data is not no traffic.",
+        )
+        for low, high in whole.coverage.gaps
+    )
     return whole
 
 
@@ -166,26 +179,19 @@ def _joint_coverage(coverages: Iterable[Coverage]) -> Coverage:
         expected=tuple(sorted({name for one in coverages for name in one.expected})),
         loss=max(one.loss for one in coverages),
         source=", ".join(sorted({one.source for one in coverages})),
+        gaps=_gaps(coverages),
     )
 
 
-def _gaps(path: Path, parts: Iterable[Edges]) -> list[Finding]:
-    periods = sorted((part.coverage.start, part.coverage.end) for part in parts)
-    gaps, reached = [], periods[0][1]
-    for (_start, end), (following, _end) in pairwise(periods):
-        reached = max(reached, end)
-        if following > reached:
-            gaps.append((reached, following))
-    return [
-        Finding(
-            "W-FLOW-GAP",
-            "warning",
-            f"nothing was observed from {low.astimezone(UTC):%Y-%m-%d %H:%M} to {high.astimezone(UTC):%Y-%m-%d %H:%M}.",
-            Place(str(path)),
-            "No data is not no traffic.",
-        )
-        for low, high in gaps
-    ]
+def _gaps(coverages: Iterable[Coverage]) -> tuple[tuple[datetime, datetime], ...]:
+    """Between the periods."""
+    looked = sorted(stretch for one in coverages for stretch in one.stretches)
+    gaps, reached = [], looked[0][1]
+    for low, high in looked[1:]:
+        if low > reached:
+            gaps.append((reached, low))
+        reached = max(reached, high)
+    return tuple(gaps)
 
 
 def _overlaps(coverage: Coverage, window: Window) -> bool:
@@ -204,4 +210,4 @@ def _nothing(path: Path, coverages: Iterable[Coverage]) -> FlowsError:
     )
 
 
-__all__ = ["MOST", "joined", "read_edges", "write_edges"]
+__all__ = ["MOST", "files_of", "joined", "read_edges", "write_edges"]

@@ -297,6 +297,8 @@ def test_a_directory_is_a_history_with_a_window(tmp_path):
     assert (whole.coverage.start, whole.coverage.end) == (START, START + dt.timedelta(days=4))
     assert [finding.code for finding in findings] == ["W-FLOW-GAP"]
     assert "2026-06-03 00:00 to 2026-06-04 00:00" in findings[0].message
+    assert whole.coverage.gaps == ((START + dt.timedelta(days=2), START + dt.timedelta(days=3)),)
+    assert whole.coverage.watched == dt.timedelta(days=3)
 
     since, until = START + dt.timedelta(hours=20), START + dt.timedelta(hours=30)
     part = read_edges(tmp_path, since, until)

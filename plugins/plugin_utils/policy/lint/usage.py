@@ -43,10 +43,8 @@ def too_thin(coverage: Coverage) -> str:
         return f"only {coverage.share:.0%} of the expected hosts reported ({SHARE:.0%} are needed)"
     if coverage.loss > LOSS:
         return f"{coverage.loss:.1%} of the flows were lost ({LOSS:.0%} is the most)"
-    if coverage.end - coverage.start < WINDOW:
-        return (
-            f"the window of {(coverage.end - coverage.start) / timedelta(days=1):.1f} days is too short (7 are needed)"
-        )
+    if coverage.watched < WINDOW:
+        return f"{coverage.watched / timedelta(days=1):.1f} days of observation are too short (7 are needed)"
     return ""
 
 
@@ -90,7 +88,7 @@ def _could_be_seen(item: ResolvedRule, coverage: Coverage) -> bool:
     rule = item.rule
     if rule.expires is not None and rule.expires <= coverage.start:
         return False
-    return rule.schedule is None or bool(rule.schedule.windows(coverage.start, coverage.end))
+    return rule.schedule is None or any(rule.schedule.windows(low, high) for low, high in coverage.stretches)
 
 
 def _used(context: Context, edges: Edges) -> dict[int, _Use]:
@@ -196,7 +194,7 @@ def _window(coverage: Coverage) -> dict[str, object]:
 
 
 def _said(coverage: Coverage) -> str:
-    days = (coverage.end - coverage.start) / timedelta(days=1)
+    days = coverage.watched / timedelta(days=1)
     return f"{days:.0f} days, coverage {coverage.share:.0%}, loss {coverage.loss:.1%}"
 
 

@@ -143,7 +143,7 @@ def _share(members: frozenset[str], coverage: Coverage) -> float:
 
 def calendar_gaps(coverage: Coverage, learning: Learning, timezone: str) -> list[str]:
     """What the window does not contain although it should."""
-    days = whole_days(coverage.start, coverage.end, ZoneInfo(timezone))
+    days = whole_days(coverage, ZoneInfo(timezone))
     gaps = []
     if learning.weekends:
         if not any(day.weekday() < 5 for day in days):
@@ -156,23 +156,23 @@ def calendar_gaps(coverage: Coverage, learning: Learning, timezone: str) -> list
     return gaps
 
 
-def whole_days(start: datetime, end: datetime, zone: ZoneInfo) -> list[date]:
-    """Days of the calendar of a zone that lie wholly in [start, end)."""
-    day = start.astimezone(zone).date()
+def whole_days(coverage: Coverage, zone: ZoneInfo) -> list[date]:
+    """Days of the calendar of a zone that were observed from their beginning to their end."""
+    day = coverage.start.astimezone(zone).date()
     found: list[date] = []
     while True:
         low = datetime.combine(day, time(), zone).astimezone(UTC)
         high = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
-        if high > end:
+        if high > coverage.end:
             return found
-        if low >= start:
+        if coverage.whole(low, high):
             found.append(day)
         day += timedelta(days=1)
 
 
 def _job_gap(job: Job, coverage: Coverage) -> Iterable[str]:
     windows = job.schedule.windows(coverage.start, coverage.end)
-    if not any(coverage.start <= low and high <= coverage.end for low, high in windows):
+    if not any(coverage.whole(low, high) for low, high in windows):
         following = job.schedule.next_change(coverage.end)
         when = f"; the next one begins {following:%Y-%m-%d %H:%M} UTC" if following is not None else ""
         yield f"no whole run of {job.name} was observed{when}"

@@ -163,8 +163,10 @@ class _Run:
         by_scope: dict[str, list[Talk]] = defaultdict(list)
         for talk in through:
             by_scope[self.homes.of_talk(talk)].append(talk)
-        wanted = {self.scope} if self.scope else {name for name in by_scope if name}
         managed = [workload.name for workload in self.estate.workloads.values() if workload.managed]
+        # A scope of the policy that nobody saw is judged too: silence is no sign that nothing is missing.
+        owning = {self.homes.of_workload.get(name, "") for name in managed} - self.homes.proposed
+        wanted = {self.scope} if self.scope else {name for name in by_scope.keys() | owning if name}
         return {
             name: judge(
                 name,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -65,9 +66,9 @@ def test_few_days_prove_little_even_without_a_singleton() -> None:
 
 
 def test_whole_days_are_those_of_the_zone_whatever_the_clocks_do() -> None:
-    found = whole_days(moment("2026-10-23T22:00:00+00:00"), moment("2026-10-26T23:00:00+00:00"), BERLIN)
+    found = whole_days(coverage("2026-10-23T22:00:00+00:00", "2026-10-26T23:00:00+00:00"), BERLIN)
     assert [day.isoformat() for day in found] == ["2026-10-24", "2026-10-25", "2026-10-26"]
-    cut = whole_days(moment("2026-10-23T22:00:01+00:00"), moment("2026-10-26T22:59:59+00:00"), BERLIN)
+    cut = whole_days(coverage("2026-10-23T22:00:01+00:00", "2026-10-26T22:59:59+00:00"), BERLIN)
     assert [day.isoformat() for day in cut] == ["2026-10-25"]
 
 
@@ -94,6 +95,34 @@ def test_a_job_must_have_run_wholly_on_a_workload_that_reported() -> None:
     assert not calendar_gaps(coverage(*seen), learning, "UTC")
     assert "no whole run of invoices" in calendar_gaps(coverage(*cut), learning, "UTC")[0]
     assert "did not report" in calendar_gaps(coverage(*seen, reported=()), learning, "UTC")[0]
+
+
+def test_a_gap_in_a_history_was_not_observed() -> None:
+    """Files from the 5th to the 31st and from the 2nd of November on, weekends missing: neither can be judged."""
+    jobs = Schedule(dt.datetime(2026, 1, 1, 2), "Europe/Berlin", "FREQ=MONTHLY;BYMONTHDAY=1", 0, 7200)
+    learning = Learning(jobs=(Job("invoices", jobs, "a"),))
+    whole = coverage("2026-10-12T00:00:00+02:00", "2026-11-07T00:00:00+01:00")
+    saturdays = [moment(f"2026-{day}T00:00:00+02:00") for day in ("10-17", "10-24")]
+    gaps = (
+        *((low, low + dt.timedelta(days=2)) for low in saturdays),
+        (moment("2026-10-31T12:00:00+01:00"), moment("2026-11-02T00:00:00+01:00")),
+    )
+    assert not calendar_gaps(whole, learning, "Europe/Berlin")
+    assert [gap.split(" was ")[0] for gap in calendar_gaps(replace(whole, gaps=gaps), learning, "Europe/Berlin")] == [
+        "no whole Saturday or Sunday",
+        "no month end",
+        "no whole run of invoices",
+    ]
+
+
+def test_a_scope_that_nobody_saw_is_not_complete() -> None:
+    """Its hosts are silent, which is no sign that nothing is missing."""
+    site = Site().daily("web-1 web-2 web-3", "db-1 db-2", "tcp/5432")
+    assert site.found().complete
+    found = site.found(more=({"scope": "crm-prod", "match": {"app": "crm"}, "rulesets": []},))
+    assert found.gates["shop-prod"].verdict == "complete"
+    assert found.gates["crm-prod"].verdict == "not complete"
+    assert not found.complete
 
 
 def talk(*days: int) -> Talk:
