@@ -75,9 +75,9 @@ def _background(screen: Screen, data: dict[str, Any]) -> None:
         screen.line(f"  seen: {seen['flows']:,} flows, {seen['dropped']:,} dropped{last} ({rest})")
 
 
-def _together(modes: dict[str, dict[str, str]], mode: str) -> str:
+def _together(modes: dict[str, dict[str, dict[str, Any]]], mode: str) -> str:
     """End to end, were both sides in that mode; sides that are not ours allow."""
-    answers = [verdicts[mode] for verdicts in modes.values() if verdicts]
+    answers = [said[mode]["verdict"] for said in modes.values() if said]
     return "" if not answers else "denied" if "denied" in answers else "allowed"
 
 

@@ -59,17 +59,30 @@ class PathPoint:
         }
 
 
-def by_mode(decider: Decider, direction: Direction, own: End, peer: End, point: int) -> dict[str, str]:
-    """The verdict of one side in every mode, for managed workloads; empty for all others."""
+@dataclass(frozen=True, slots=True)
+class InMode:
+    """What a side would say in another mode; `rule` decides it, None where the mode alone does."""
+
+    verdict: str
+    rule: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"verdict": self.verdict, "rule": self.rule}
+
+
+def by_mode(decider: Decider, direction: Direction, own: End, peer: End, point: int) -> dict[str, InMode]:
+    """What one side would say in every mode, for managed workloads; empty for all others."""
     if own.workload is None or not own.workload.managed:
         return {}
     decided = Decider(decider.compiled, decider.at, intent=True).decide(direction, own, peer, point)
+    full = InMode(decided.verdict, decided.copy.artifact.id if decided.copy is not None else None)
     by_rule = decided.decided_by in ("rule", "failsafe")
+    unenforced = InMode("allowed", None)
     return {
-        "idle": "allowed",
-        "visibility": "allowed",
-        "selective": decided.verdict if by_rule else "allowed",
-        "full": decided.verdict,
+        "idle": unenforced,
+        "visibility": unenforced,
+        "selective": full if by_rule else unenforced,
+        "full": full,
     }
 
 
@@ -151,4 +164,4 @@ def _lacks(elements: tuple[Element, ...], end: End) -> str:
     return f"needs {', '.join(map(str, wrong))}{alternatives}; {name} has {has}"
 
 
-__all__ = ["NearMiss", "PathPoint", "by_mode", "near_misses", "path_points"]
+__all__ = ["InMode", "NearMiss", "PathPoint", "by_mode", "near_misses", "path_points"]

@@ -14,7 +14,7 @@ from typing import Any
 from ..model.addresses import Address
 from ..model.edges import Edges
 from ..model.errors import Place
-from ..policy.background import NearMiss, PathPoint, by_mode, near_misses, path_points
+from ..policy.background import InMode, NearMiss, PathPoint, by_mode, near_misses, path_points
 from ..policy.compile import Stage
 from ..policy.decide import Decider, SideDecision
 from ..policy.explain import Explanation, PairExplanation, find_targets, matching_rules, parse_point
@@ -56,7 +56,7 @@ class Seen:
 class ExplainReport:
     """`staged` is the answer with staged rulesets. All other fields are about `pair`, the first that has the verdict.
 
-    `rules`: every rule that looks at the pair, per side in tier order. `modes`: per side the verdict of every mode.
+    `rules`: every rule that looks at the pair, per side in tier order. `modes`: per side what every mode would say.
     `times`: per side what the clock will do to the rule that decides. `shared_with`: users outside a deciding user rule
     who send from the same workload.
     """
@@ -68,7 +68,7 @@ class ExplainReport:
     times: Mapping[str, str] = field(default_factory=dict)
     shared_with: tuple[str, ...] = ()
     near: tuple[NearMiss, ...] = ()
-    modes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    modes: Mapping[str, Mapping[str, InMode]] = field(default_factory=dict)
     points: tuple[PathPoint, ...] = ()
     suggestion: Suggestion | None = None
     blamed: Mapping[str, Blame] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class ExplainReport:
             "times": dict(self.times),
             "shared_with": list(self.shared_with),
             "near_misses": [miss.to_dict() for miss in self.near],
-            "modes": {side: dict(verdicts) for side, verdicts in self.modes.items()},
+            "modes": {side: {mode: one.to_dict() for mode, one in modes.items()} for side, modes in self.modes.items()},
             "points": [point.to_dict() for point in self.points],
             "blame": {side: one.to_dict() for side, one in self.blamed.items()},
             "seen": self.seen.to_dict() if self.seen else None,

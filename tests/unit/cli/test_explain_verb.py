@@ -89,9 +89,13 @@ def test_drafts_staged_rules_and_closed_windows_are_named(microseg: Microseg, sh
 
 def test_modes_and_enforcement_points(microseg: Microseg) -> None:
     data = told(microseg, "batch-1", "db-1", "tcp/5432")
-    assert data["modes"]["ingress"] == {
+    said = data["modes"]["ingress"]
+    assert {mode: one["verdict"] for mode, one in said.items()} == {
         "idle": "allowed", "visibility": "allowed", "selective": "allowed", "full": "denied"
     }  # fmt: skip
+    assert [one["rule"] for one in said.values()] == [None] * 4
+    allowed = told(microseg, "web-1", "db-1", "tcp/5432")["modes"]["ingress"]
+    assert [one["rule"] for one in allowed.values()] == [None, None, "web-to-db@shop/core", "web-to-db@shop/core"]
     assert [(point["side"], point["point"], point["mode"]) for point in data["points"]] == [
         ("egress", "batch-1", "idle"),
         ("ingress", "db-1", "full"),
