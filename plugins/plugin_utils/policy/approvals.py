@@ -9,7 +9,7 @@ after it count only for scopes that are new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..model.estate import Workload
 from ..model.labels import Truth
 from ..model.policy import Policy, Role, Scope
 from ..model.selectors import Requirement, Selector
-from .changes import Changes, Home, RuleChange
+from .changes import Changes, Home, RuleChange, homes
 from .resolve import Element, resolve_peer
 
 
@@ -51,8 +51,11 @@ def required_approvals(
     for document in made.documents:
         if document.kind == "scopes":
             name = document.name.partition(":")[0]
-            subject = f"scope {name}", _of_scope(before, after, name, False)
-            wanted.setdefault(subject, {})[f"{document.name} {document.what}"] = None
+            for concerned in sorted({name, *_by_border(before, after, name, workloads)}):
+                parties = _of_scope(before, after, concerned, concerned != name)
+                # A scope that nobody owns gets its first owners from those who may write scopes.
+                if parties or concerned != name:
+                    wanted.setdefault((f"scope {concerned}", parties), {})[f"{document.name} {document.what}"] = None
         keeping = document.kind, keepers(roles, document.kind)
         wanted.setdefault(keeping, {})[f"{document.name} {document.what}"] = None
     return tuple(RequiredApproval(*key, tuple(why)) for key, why in sorted(wanted.items()))
@@ -67,6 +70,20 @@ def touched(
         if home is not None:
             found |= foreign_scopes(policy, home, workloads)
     return tuple(sorted(found))
+
+
+def _by_border(before: Policy, after: Policy, name: str, workloads: Mapping[str, Workload] | None) -> Iterator[str]:
+    """Other scopes that rules of this one speak about, where its border moves: what its rules inherit moves as well."""
+    borders = [
+        next(((scope.match, scope.estate) for scope in policy.scopes if scope.name == name), None)
+        for policy in (before, after)
+    ]
+    if None in borders or borders[0] == borders[1]:
+        return  # the rules of a scope that comes or goes are changes themselves
+    for policy in (before, after):
+        for home in homes(policy).values():
+            if home.scope == name:
+                yield from foreign_scopes(policy, home, workloads)
 
 
 def foreign_scopes(policy: Policy, home: Home, workloads: Mapping[str, Workload] | None) -> set[str]:
