@@ -11,6 +11,7 @@ both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from string import ascii_lowercase, ascii_uppercase
 
 from ..model.errors import NOWHERE, Finding, Place, PlanError
 from ..model.policy import EVERY_SCOPE, DocumentKind, Policy, Role
@@ -18,15 +19,18 @@ from .changes import Changes, DocumentChange, Home, RuleChange
 
 #: Roles named in a hint.
 NAMED = 5
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 def same_person(member: str, who: str) -> bool:
     """E-mail addresses and logins, whatever their case and with or without the @ of a forge.
 
-    >>> same_person("@Ann", "ann"), same_person("ann@example.org", "ann")
-    (True, False)
+    Case is that of ASCII: forges know other letters that look or fold alike as other people.
+
+    >>> same_person("@Ann", "ann"), same_person("ann@example.org", "ann"), same_person("\N{KELVIN SIGN}ate", "kate")
+    (True, False, False)
     """
-    return member.removeprefix("@").casefold() == who.removeprefix("@").casefold()
+    return member.removeprefix("@").translate(_LOWER) == who.removeprefix("@").translate(_LOWER)
 
 
 def roles_of(roles: Sequence[Role], who: str) -> tuple[Role, ...]:
@@ -38,12 +42,17 @@ def _is(member: Sequence[str], who: str) -> bool:
 
 
 def is_author(roles: Sequence[Role], who: str, author: str) -> bool:
-    """Are the two one person, be it under two names? Roles say which names are one person's."""
+    """Are the two one person, be it under two names? Roles say which names are one person's, several roles together."""
     if not author:
         return False
-    return same_person(who, author) or any(
-        _is(member, who) and _is(member, author) for role in roles for member in role.members
-    )
+    names, others = [author], [member for role in roles for member in role.members]
+    while not any(same_person(name, who) for name in names):
+        joined = [member for member in others if any(_is(member, name) for name in names)]
+        if not joined:
+            return False
+        names += [name for member in joined for name in member]
+        others = [member for member in others if member not in joined]
+    return True
 
 
 def may_write_rule(role: Role, home: Home) -> bool:

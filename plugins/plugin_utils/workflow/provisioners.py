@@ -15,17 +15,16 @@ from ..policy.permissions import may_provision as judge
 
 
 def keep_roles(store: Store, plan: Plan, roles: Sequence[Role]) -> None:
-    """Beside the plan, for the rollout reads no policy."""
+    """Beside the plan, for the rollout reads no policy; those that provision nothing too, since they know who is who."""
     kept = [
         {
             "name": role.name,
             "members": [list(member) for member in role.members],
-            "kinds": list(role.provision.kinds),
-            "max_eps": role.provision.max_eps,
+            "kinds": None if role.provision is None else list(role.provision.kinds),
+            "max_eps": None if role.provision is None else role.provision.max_eps,
             "own_changes": role.own_changes,
         }
         for role in roles
-        if role.provision is not None
     ]
     store.set_ref(f"roles/{plan.digest}", kept, ANYTHING)
 
@@ -47,6 +46,6 @@ def _role(data: dict[str, Any]) -> Role:
     return Role(
         name=data["name"],
         members=tuple(tuple(member) for member in data["members"]),
-        provision=Provisioning(tuple(data["kinds"]), data["max_eps"]),
+        provision=None if data["kinds"] is None else Provisioning(tuple(data["kinds"]), data["max_eps"]),
         own_changes=data["own_changes"],
     )

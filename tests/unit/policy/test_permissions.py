@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.errors import PlanError
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import Workload
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.labels import Fact, Truth
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.policy import Policy
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.policy import Policy, Role
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.selectors import Requirement, Selector
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.approvals import (
     can_overlap,
@@ -288,6 +288,30 @@ class TestApprovals:
     def test_addresses_bind_nobody_else(self) -> None:
         assert set(self.of(self.rule("{cidr: 10.0.0.0/8}"))) == {"scope shop"}
 
+    @pytest.mark.parametrize("inventory", [True, False])
+    def test_a_border_that_moves_concerns_those_whom_its_rules_speak_about(self, inventory: bool) -> None:
+        rule = "      - {id: new, from: scope, to: {app: pay, role: till}, services: [tcp/1]}\n"
+        narrow = SHOP.replace("{app: shop}", "{app: shop, env: prod}")
+        dev = "---\nscope: pay-dev\nmatch: {app: pay, env: dev}\nowners: [team-pay-dev]\nrulesets: []\n"
+        before, after = (policy(shop=shop + rule, pay=PAY + dev) for shop in (narrow, SHOP))
+        labels = {"app": "pay", "role": "till", "env": "dev"}
+        till = Workload("till-dev", {key: Fact(value) for key, value in labels.items()})
+        workloads = {**WORKLOADS, "till-dev": till} if inventory else None
+        found = required_approvals(before, after, changes(before, after), workloads)
+
+        assert {one.subject: one.parties for one in found} == {
+            "scope shop": ("team-shop",),
+            "scope pay": ("pay-lead",),
+            "scope pay-dev": ("team-pay-dev",),
+            "scopes": ("security",),
+        }
+
+    def test_a_scope_without_owners_gets_them_from_those_who_may_write_scopes(self) -> None:
+        nobody = policy(pay=PAY.replace("owners: [team-pay]\n", ""))
+
+        assert self.of(policy(), before=nobody) == {"scopes": ("security",)}
+        assert self.of(policy(pay=PAY.replace("tcp/8443", "tcp/1")), before=nobody)["scope pay"] == ()
+
     def test_what_goes_concerns_the_same_people(self) -> None:
         assert set(self.of(policy(), before=self.rule("{app: pay, role: till}"))) == {"scope shop", "scope pay"}
 
@@ -318,6 +342,19 @@ class TestApprovals:
         assert approves(roles, ("pay-lead",), "@pay-lead", "ann")
         assert not approves(roles, ("pay-lead",), "pay-lead", "@Pay-Lead")
         assert not approves(roles, (), "eve")
+
+    def test_letters_that_fold_alike_are_other_people(self) -> None:
+        for who in ("\N{KELVIN SIGN}ate", "\N{LATIN SMALL LETTER LONG S}am", "stra\N{LATIN SMALL LETTER SHARP S}e"):
+            assert not approves((), (who.casefold(),), who)
+
+    def test_names_that_two_roles_join_are_one_person(self) -> None:
+        roles = (
+            Role("one", (("ann@example.org", "ann"),)),
+            Role("two", (("ann", "a.smith@example.org"), ("bob",)), own_changes=False),
+        )
+
+        assert not approves(roles, ("two",), "a.smith@example.org", "Ann@example.org")
+        assert approves(roles, ("two",), "bob", "ann@example.org")
 
 
 REQUIREMENTS = st.builds(

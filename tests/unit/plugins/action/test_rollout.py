@@ -157,6 +157,20 @@ class TestProvision:
         (line,) = (shop / "store" / "journal.jsonl").read_text().splitlines()
         assert json.loads(line)["detail"] == {"by": "eve"}
 
+    def test_begin_knows_the_author_by_the_names_of_roles_that_provision_nothing(
+        self, run_action: RunAction, shop: Path
+    ) -> None:
+        roles = """
+            roles:
+              - {name: ops, members: [eve], provision: {kinds: [policy]}}
+              - {name: team-shop, members: [[eve, eve@example.org]], write: {scopes: [shop]}}
+        """
+        (shop / "policy" / "roles.yml").write_text(roles)
+        begin = {"act": "begin", "plan": run_action("plan", **PLAN)["digest"], "store": "store"}
+
+        with pytest.raises(AnsibleActionFail, match="E-OWN-CHANGE"):
+            run_action("provision", **begin, author="eve", change_author="eve@example.org")
+
     def test_a_limit_narrows_who_is_touched(self, act: RunAction) -> None:
         begun = act("begin", only=["db-1"])
 
