@@ -297,7 +297,7 @@ def _lost(old: Policy, new: Policy, estate: Estate | None, edges: Edges | None) 
 
     `conversations`: how many of these were observed, None where nobody can tell.
     """
-    kept: dict[tuple[str, str, str], Intervals] = {}
+    kept: dict[tuple[str, str, str, datetime | None], Intervals] = {}
     for test in new.tests:
         kept[_pair(test)] = union(kept.get(_pair(test), ()), test.services)
     for test in old.tests:
@@ -322,8 +322,9 @@ def _addresses(estate: Estate, name: str) -> list[Address]:
     return [end for end in estate.by_address if str(end) == name]
 
 
-def _pair(test: PolicyTest) -> tuple[str, str, str]:
-    return test.expect, test.consumer, test.provider
+def _pair(test: PolicyTest) -> tuple[str, str, str, datetime | None]:
+    """A test of another moment looks at other packets: what is denied at night says nothing about noon."""
+    return test.expect, test.consumer, test.provider, test.at
 
 
 def _scheduled(made: Changes, at: datetime) -> Iterator[dict[str, Any]]:
@@ -355,7 +356,16 @@ def _missing(
     old: Policy, new: Policy, approvals: Iterable[RequiredApproval], request: ReviewRequest
 ) -> Iterator[Finding]:
     for one in approvals:
-        if not one.parties or _approvers(one, old, new, request):
+        if _approvers(one, old, new, request):
+            continue
+        if not one.parties:
+            if old.roles:  # without any role nobody is responsible for anything
+                yield Finding(
+                    "E-APPROVAL",
+                    "error",
+                    f"nobody is named who could approve what changes about {one.subject}.",
+                    hint="Name owners of the scope, or a role that may write such documents, in a change before this.",
+                )
             continue
         yield Finding(
             "E-APPROVAL",

@@ -265,6 +265,29 @@ class TestReview:
         (lost,) = data["tests_lost"]
         assert (lost["text"], lost["services"], lost["conversations"]) == ("batch-1 -> db-1 tcp/5432", ["tcp/5432"], 7)
 
+    def test_a_test_that_moves_to_another_moment_is_gone_from_where_it_was(
+        self, microseg: Microseg, repository: Path
+    ) -> None:
+        moment = '{deny: "batch-1 -> db-1 tcp/5432", at: "2026-11-24T12:00:00"}'
+        edit(repository, "all.yml", '{deny: "batch-1 -> db-1 tcp/5432"}', moment)
+        git(repository, "commit", "-qam", "noon")
+        edit(repository, "all.yml", "T12:00:00", "T03:00:00")
+
+        (lost,) = microseg("review", "main", "--format", "json").json["tests_lost"]
+
+        assert lost["text"] == "batch-1 -> db-1 tcp/5432"
+
+    def test_what_nobody_could_approve_is_not_approved(self, microseg: Microseg, repository: Path) -> None:
+        edit(repository, "shop.yml", "owners: [team-shop]\n", "")
+        git(repository, "commit", "-qam", "nobody")
+        add_rule(repository, "{id: new, from: {role: web}, to: {role: db}, services: [tcp/99]}")
+
+        result = microseg("review", "main", "--author", "ann", "--approved-by", "eve", "--format", "json")
+
+        (finding,) = (one for one in result.json["findings"] if one["severity"] == "error")
+        assert (result.code, finding["code"]) == (1, "E-APPROVAL")
+        assert finding["message"] == "nobody is named who could approve what changes about scope shop."
+
     def test_missing_approvals_are_errors_once_somebody_approved(self, microseg: Microseg, repository: Path) -> None:
         add_rule(repository, "{id: new, from: {role: web}, to: {role: db}, services: [tcp/99]}")
         words = ("review", "main", "--author", "ann", "--format", "json")
