@@ -192,6 +192,8 @@ class TestGithub:
         assert flow["jobs"]["comment"]["permissions"] == {"pull-requests": "write"}
         assert "secrets" not in re.sub(r"#.*", "", GITHUB.read_text())
         assert list(flow["on"]) == ["pull_request_target"]
+        wanted = {"opened", "synchronize", "reopened", "edited"}
+        assert wanted <= set(flow["on"]["pull_request_target"]["types"]), "edited: the base may have become another"
 
     def test_only_the_base_is_checked_out_and_leaves_no_token(self) -> None:
         jobs = loaded(GITHUB)["jobs"]
