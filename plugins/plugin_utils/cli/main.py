@@ -67,8 +67,8 @@ def check(
         bool, typer.Option("--as-enforced", help="Judge guardrails and tests by today's modes instead of intent.")
     ] = False,
     author: Annotated[
-        str, typer.Option("--author", metavar="WHO", help="May WHO make this change? E-mail address or login.")
-    ] = "",
+        str | None, typer.Option("--author", metavar="WHO", help="May WHO make this change? E-mail address or login.")
+    ] = None,
     base: Annotated[
         str, typer.Option("--base", metavar="REV", help="The git revision before the change. [default: HEAD]")
     ] = "",
@@ -181,6 +181,10 @@ def simulate(
         str, typer.Option("--revision", metavar="REV", help="What this git revision of -p says about the flows.")
     ] = "",
     intent: Annotated[bool, typer.Option("--intent", help="Judge as if every managed side were in full.")] = False,
+    cached: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep sums of the flows in the store: the next run is faster.")
+    ] = True,
+    store: StoreOption = STORE,
     inventory: InventoryOption = None,
     policy: PolicyOption = POLICY,
     extra_vars: ExtraVarsOption = None,
@@ -193,8 +197,8 @@ def simulate(
     """Say what a draft would have done to observed flows, each judged at its time."""
     from . import simulate_verb
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
-    raise typer.Exit(job.run(lambda: simulate_verb.simulate(job, draft, flows, since, until, revision, intent)))
+    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
+    raise typer.Exit(job.run(lambda: simulate_verb.simulate(job, draft, flows, since, until, revision, intent, cached)))
 
 
 @app.command(name="compile")

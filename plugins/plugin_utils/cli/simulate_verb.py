@@ -27,7 +27,9 @@ HEADINGS = {
 LOUD = ("newly_blocked", "escaped", "misdropped")
 
 
-def simulate(job: Job, draft: Path | None, flows: Path, since: str, until: str, revision: str, intent: bool) -> Answer:
+def simulate(
+    job: Job, draft: Path | None, flows: Path, since: str, until: str, revision: str, intent: bool, cached: bool
+) -> Answer:
     from ..workflow.inputs import Inputs, load
     from ..workflow.simulate import FlowsAsked, simulate_draft, simulate_revision, simulate_staged
 
@@ -37,7 +39,7 @@ def simulate(job: Job, draft: Path | None, flows: Path, since: str, until: str, 
             "a draft and a revision are asked about at once.",
             hint="Name a draft directory, or give --revision.",
         )
-    asked = FlowsAsked(flows, moment(since), moment(until))
+    asked = FlowsAsked(flows, moment(since), moment(until), job.store if cached else None)
     if asked.since is not None and asked.until is not None and asked.since >= asked.until:
         raise PolicyError("E-SIMULATE", f"--from {since} is not before --until {until}.", hint="Exchange them.")
     at = job.moment()

@@ -96,8 +96,8 @@ class Edges:
         )
 
 
-def taken(edges: Edges, keep: npt.NDArray[np.bool_]) -> Edges:
-    """The edges of a mask; `ends` and `sensors` stay as they are."""
+def taken(edges: Edges, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Edges:
+    """The edges of a mask, or at these positions; `ends` and `sensors` stay as they are."""
     return replace(
         edges,
         consumer=edges.consumer[keep],

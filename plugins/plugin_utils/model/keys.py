@@ -9,7 +9,8 @@ and no ids of a policy: any later policy can be asked about them, as long as it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,19 @@ class Keys:
     ) -> npt.NDArray[np.int64]:
         """One ascending number per key, from groups and service points."""
         return packed(provider, consumer, service, itself, len(self.contents), self.starts)
+
+    @cached_property
+    def of_ends(self) -> Edges:
+        """The rows of `edges` over all `ends`: a group is told by its first end."""
+        members = np.zeros(len(self.contents), np.int32)
+        members[self.group[::-1]] = np.arange(len(self.group), dtype=np.int32)[::-1]
+        edges = self.edges
+        return replace(
+            edges,
+            ends=self.ends,
+            consumer=members[edges.consumer],
+            provider=members[edges.provider],
+        )
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@
 `refs/NAME`           a small JSON value that changes, by compare and swap only
 `journal.jsonl`       the audit (`journal.py`)
 `reports/NAME.json`   the last report of each verb; nothing here depends on them
+`cache/`              what can be made again at any time; nothing here depends on it
 ====================  =========================================================================
 """
 
@@ -30,6 +31,8 @@ from .files import locked, make_directory, write_atomically
 FORMAT = 1
 #: Where playbooks leave reports; a check before the first plan makes this folder before there is a store.
 REPORTS = "reports"
+#: Where verbs keep what they can make again; that folder too may be there before there is a store.
+CACHE = "cache"
 
 
 class _Anything:
@@ -65,7 +68,7 @@ class Store:
         make_directory(store.path)
         marker = store.path / "format"
         if not marker.exists():
-            if any(entry.name != REPORTS for entry in store.path.iterdir()):
+            if any(entry.name not in (REPORTS, CACHE) for entry in store.path.iterdir()):
                 raise StoreError(
                     "E-STORE-DAMAGED",
                     "The directory is not empty and has no format file, so it is not a store.",

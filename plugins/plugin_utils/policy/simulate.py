@@ -11,6 +11,7 @@ that makes a difference, the verdict is unknown.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -80,6 +81,14 @@ class Simulation:
         self._odd = self.kinds.of == NO_KIND
         self._deciders: dict[tuple[int, int], Decider] = {}
         self._verdicts: dict[tuple[int, int, int, int, int], int] = {}
+
+    def about(self, edges: Edges) -> Simulation:
+        """The same questions about other edges of the same ends, within the same time. What is known stays known."""
+        if edges.ends is not self.edges.ends:
+            raise ValueError("other ends")
+        other = copy(self)
+        other.edges = edges
+        return other
 
     def codes(self, itself: npt.NDArray[np.bool_] | None = None) -> Bytes:
         """The answers for all edges, in their order.
@@ -166,13 +175,17 @@ class Simulation:
         return set(self.contexts.of[begun : ended + 1])
 
     def straddling(self) -> npt.NDArray[np.bool_]:
-        """Flows that rules with a time speak of, and that were seen in more than one context."""
+        """Flows that rules with a time may speak of, and that were seen in more than one context."""
         edges = self.edges
         found = np.zeros(len(edges), np.bool_)
-        if len(self.contexts.moments) < 2 or not self.kinds.items:
+        if len(self.contexts.moments) < 2:
             return found
         atom = self.atoms.of[edges.service]
-        rows = np.flatnonzero(self._ingress.timed(edges.provider, atom) | self._egress.timed(edges.consumer, atom))
+        if not self.kinds.items:
+            begun, ended = self._stretches(np.arange(len(edges)))
+            return np.asarray(begun != ended, np.bool_)
+        asked = self._ingress.timed(edges.provider, atom) | self._egress.timed(edges.consumer, atom)
+        rows = np.flatnonzero(asked | self._odd[edges.consumer] | self._odd[edges.provider])
         begun, ended = self._stretches(rows)
         found[rows] = begun != ended
         return found
@@ -280,8 +293,8 @@ def contexts(questions: Sequence[Question], edges: Edges) -> Contexts:
 
 def _validities(question: Question) -> list[Validity]:
     compiled = question.compiled
-    copies = (copy for direction in DIRECTIONS for copy in compiled.copies[direction])
-    return [copy.artifact.validity for copy in copies if copy.artifact.timed] + [
+    copies = (one for direction in DIRECTIONS for one in compiled.copies[direction])
+    return [one.artifact.validity for one in copies if one.artifact.timed] + [
         validity for peer in compiled.by_name if (validity := validity_of(peer)).timed
     ]
 

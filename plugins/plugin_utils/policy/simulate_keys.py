@@ -9,6 +9,7 @@ of that key are asked instead.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,13 +22,19 @@ from ..model.edges import Edges, taken
 from ..model.keys import Keys, packed
 from .compile import Compiled
 from .simulate import Simulation
+from .simulate_changes import sorted_into
 from .simulate_groups import words
-from .simulate_kinds import NO_KIND, kinds_of
+from .simulate_kinds import NO_KIND, cuts, kinds_of
 from .simulate_rows import Atoms, Bytes, Question
 
 
 def build_keys(edges: Edges, compiled: Compiled) -> Keys:
     """Sums up edges by what the policy can tell apart. Exact: nothing is rounded, sampled or left out."""
+    return summed_up(edges, compiled)[0]
+
+
+def summed_up(edges: Edges, compiled: Compiled) -> tuple[Keys, npt.NDArray[np.int64]]:
+    """The keys, and the positions of the edges in the order of the keys; those of one key in their own order."""
     kinds = kinds_of([compiled], edges.ends)
     group, members = _groups(kinds.of)
     home = kinds.homes[0]
@@ -61,7 +68,7 @@ def build_keys(edges: Edges, compiled: Compiled) -> Keys:
         coverage=edges.coverage,
     )
     held = compiled.estate.by_address
-    return Keys(
+    keys = Keys(
         ends=edges.ends,
         group=group,
         holder=tuple(_holder(held.get(end, ())) for end in edges.ends),
@@ -76,6 +83,7 @@ def build_keys(edges: Edges, compiled: Compiled) -> Keys:
         example_consumer=edges.consumer[biggest],
         example_provider=edges.provider[biggest],
     )
+    return keys, order
 
 
 def _groups(of: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], list[int]]:
@@ -157,7 +165,7 @@ class KeyAnswers:
 
 def answer_by_keys(keys: Keys, questions: Sequence[Question], read_edges: Callable[[], Edges]) -> KeyAnswers:
     """The answers about all edges; `read_edges` is called only where a key is split."""
-    simulation = Simulation(questions, keys.edges)
+    simulation = Simulation(questions, keys.of_ends)
     codes = simulation.codes(keys.itself)
     split = split_keys(keys, simulation)
     if not split.any():
@@ -168,26 +176,44 @@ def answer_by_keys(keys: Keys, questions: Sequence[Question], read_edges: Callab
     return KeyAnswers(keys, simulation, codes, split, again, again.codes())
 
 
+def keys_to_look_into(
+    keys: Keys, simulation: Simulation, names: tuple[str, ...], judge: Callable[[int, bool], str], quiet: str
+) -> npt.NDArray[np.bool_]:
+    """Keys with edges of which a person wants to know more than the sum, and those that the questions tell apart.
+
+    `simulation` is about `keys.of_ends`. All edges of the other keys are of the kind `quiet`.
+    """
+    codes = simulation.codes(keys.itself)
+    found = split_keys(keys, simulation)
+    place = names.index(quiet)
+    for lost, seen in ((False, keys.dropped < keys.edges.count), (True, keys.dropped > 0)):
+        kinds = sorted_into(names, judge, codes, np.full(len(codes), lost))
+        found |= (kinds != place) & seen
+    return found
+
+
 def split_keys(keys: Keys, simulation: Simulation) -> npt.NDArray[np.bool_]:
-    """Keys whose members the questions tell apart."""
+    """Keys whose members the questions tell apart. `simulation` is about `keys.of_ends`."""
     with allocating():
         apart = _groups_apart(keys, simulation)
-    edges = keys.edges
-    atoms = simulation.atoms.of
-    split = apart[edges.consumer] | apart[edges.provider] | (atoms[edges.service] != atoms[keys.high])
+    edges, atoms = keys.edges, simulation.atoms
+    split = np.zeros(len(keys), np.bool_)
+    if apart.any():
+        split |= apart[edges.consumer] | apart[edges.provider]
+    if not set(atoms.starts) <= set(keys.starts.tolist()):
+        split |= atoms.of[edges.service] != atoms.of[keys.high]
     return np.asarray(split | simulation.straddling(), np.bool_)
 
 
 def _groups_apart(keys: Keys, simulation: Simulation) -> npt.NDArray[np.bool_]:
     """Groups whose members are of several kinds now, or have another holder than when they were made."""
-    policies = list({id(one.compiled): one.compiled for one in simulation.questions}.values())
-    kinds = kinds_of(policies, keys.ends)
+    kinds = simulation.kinds
     count = len(keys.contents)
     low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.full(count, NO_KIND, np.int32)
     np.minimum.at(low, keys.group, kinds.of)
     np.maximum.at(high, keys.group, kinds.of)
     apart = low != high
-    for policy in policies:
+    for policy in {id(one.compiled): one.compiled for one in simulation.questions}.values():
         held = policy.estate.by_address
         moved = [
             group
@@ -196,6 +222,22 @@ def _groups_apart(keys: Keys, simulation: Simulation) -> npt.NDArray[np.bool_]:
         ]
         apart[moved] = True
     return np.asarray(apart, np.bool_)
+
+
+def told_apart(compiled: Compiled) -> str:
+    """A digest of all that decides which edges are summed up into one key."""
+    digest = hashlib.sha256()
+    held = {
+        name: (place, workload.zone, workload.enforces("ingress"), workload.enforces("egress"))
+        for name, place in compiled.classes.of.items()
+        for workload in (compiled.estate.workloads[name],)
+    }
+    for name in sorted(held):
+        addresses = sorted(map(str, compiled.estate.workloads[name].addresses))
+        digest.update(repr((name, held[name], addresses)).encode())
+    digest.update(repr(sorted(str(service.address) for service in compiled.estate.service_addresses)).encode())
+    digest.update(repr((cuts([compiled]), Atoms([Question(compiled)]).starts)).encode())
+    return digest.hexdigest()
 
 
 def keys_of_edges(keys: Keys, edges: Edges) -> npt.NDArray[np.int64]:
@@ -212,4 +254,13 @@ def keys_of_edges(keys: Keys, edges: Edges) -> npt.NDArray[np.int64]:
     return np.searchsorted(keys.numbers, numbers).astype(np.int64)
 
 
-__all__ = ["KeyAnswers", "answer_by_keys", "build_keys", "keys_of_edges", "split_keys"]
+__all__ = [
+    "KeyAnswers",
+    "answer_by_keys",
+    "build_keys",
+    "keys_of_edges",
+    "keys_to_look_into",
+    "split_keys",
+    "summed_up",
+    "told_apart",
+]

@@ -1,18 +1,13 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The key store on disk: a directory of two Parquet files, a cache that anybody may delete.
-
-`keys.parquet` has a row per key with its groups in label words, `ends.parquet` a row per address with its group.
-The directory appears as a whole; its name is a digest of what the keys were made of.
+"""Keys as two Parquet files: `keys.parquet` has a row per key with its groups in label words, `ends.parquet` a row per
+address with its group.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +20,13 @@ from ..model.keys import Keys
 from .edges_parquet import coverage_from, coverage_text
 
 FORMAT = 1
+KEYS, ENDS = "keys.parquet", "ends.parquet"
 _NUMBERS = ("high", "dropped", "rows", "pairs", "itself", "example_consumer", "example_provider")
 _OF_EDGES = ("consumer", "provider", "service", "count", "first", "last")
 
 
 def write_keys(keys: Keys, directory: Path) -> None:
-    """Raises FlowsError (E-FLOW-WRITE); what somebody else has written in the meantime is kept."""
+    """Into a directory that is there. Raises FlowsError (E-FLOW-WRITE)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -56,26 +52,21 @@ def write_keys(keys: Keys, directory: Path) -> None:
             "holder": pa.array(keys.holder, pa.string()),
         }
     )
-    beside = directory.parent / f".{directory.name[:64]}.{secrets.token_hex(6)}.new"
     try:
-        beside.mkdir(parents=True)
-        pq.write_table(table, beside / "keys.parquet", compression="lz4")
-        pq.write_table(ends, beside / "ends.parquet", compression="lz4")
-        os.rename(beside, directory)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        if not directory.is_dir():
-            raise FlowsError("E-FLOW-WRITE", f"the keys cannot be written: {error}.", Place(str(directory))) from error
+        pq.write_table(table, directory / KEYS, compression="lz4")
+        pq.write_table(ends, directory / ENDS, compression="lz4")
+    except (OSError, pa.ArrowException) as error:
+        raise FlowsError("E-FLOW-WRITE", f"the keys cannot be written: {error}.", Place(str(directory))) from error
 
 
 def read_keys(directory: Path) -> Keys | None:
-    """None where there are none, or none that can be used: they are made again then."""
+    """None where there are none, or none that can be used."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(directory / "keys.parquet").read(use_threads=False)
-        ends = pq.ParquetFile(directory / "ends.parquet").read(use_threads=False)
+        table = pq.ParquetFile(directory / KEYS).read(use_threads=False)
+        ends = pq.ParquetFile(directory / ENDS).read(use_threads=False)
         about = json.loads(table.schema.metadata[b"microseg.keys"])
         if about["format"] != FORMAT:
             return None
@@ -112,4 +103,4 @@ def read_keys(directory: Path) -> Keys | None:
         return None
 
 
-__all__ = ["read_keys", "write_keys"]
+__all__ = ["ENDS", "KEYS", "read_keys", "write_keys"]

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..model.edges import Coverage, Edges
+from ..model.edges import Coverage
 from ..model.errors import Finding
 from ..model.flows import Observations
 from ..policy.compile import Compiled
-from ..policy.simulate import Simulation
-from ..policy.simulate_changes import CHANGES, CLASSES, change_of, class_of, sorted_into
+from ..policy.simulate_changes import CHANGES, CLASSES, change_of, class_of
 from ..policy.simulate_groups import deciding, groups
 from ..policy.simulate_rows import Question
-from ..visibility.edges_file import read_edges
+from .flows_asked import FlowsAsked, Judged, judged
 from .inputs import Hosts, Inputs, load
 from .revisions import AtRevision
 
@@ -112,40 +110,24 @@ def simulate_revision(
     Raises Rejected for a policy in error, PolicyError for a revision that is none.
     """
     inputs = load(AtRevision(revision, directory), hosts, at, facts).usable()
-    findings: list[Finding] = []
-    edges = flows.read(findings)
-    simulation = Simulation([Question(inputs.active, intent)], edges)
+    found = judged(flows, inputs.active, [Question(inputs.active, intent)], CLASSES, class_of, "permitted")
+    simulation = found.simulation
 
     def decided(kind: str, row: int) -> dict[str, Any]:
         if kind == "unknown":
             return {"reason": simulation.reason(0, row)}
         return deciding(simulation, 0, row)
 
-    return _report(
-        simulation, CLASSES, "permitted", sorted_into(CLASSES, class_of, simulation.codes(), edges.dropped), decided,
-        inputs.active, f"revision {revision}{', by intent' if intent else ''}", findings,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class FlowsAsked:
-    """Where observed flows are, and which of them are asked about."""
-
-    path: Path
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def read(self, findings: list[Finding]) -> Edges:
-        return read_edges(self.path, self.since, self.until, findings)
+    basis = f"revision {revision}{', by intent' if intent else ''}"
+    return _report(found, CLASSES, "permitted", decided, inputs.active, basis)
 
 
 def _changes(before: Compiled, after: Compiled, flows: FlowsAsked, intent: bool, basis: str) -> SimulationReport:
-    findings: list[Finding] = []
-    edges = flows.read(findings)
     questions = [Question(before, intent), Question(after, intent)]
     if not intent:
         questions += [Question(before, True), Question(after, True)]
-    simulation = Simulation(questions, edges)
+    found = judged(flows, before, questions, CHANGES, change_of, "unchanged")
+    simulation = found.simulation
 
     def decided(kind: str, row: int) -> dict[str, Any]:
         if kind == "unknown":
@@ -154,25 +136,22 @@ def _changes(before: Compiled, after: Compiled, flows: FlowsAsked, intent: bool,
             return deciding(simulation, 1, row, opened_over=0)
         return deciding(simulation, 3 if kind == "would_block" else 1, row)
 
-    kinds = sorted_into(CHANGES, change_of, simulation.codes(), edges.dropped)
     basis = f"{basis}, {'by intent' if intent else 'by the modes of today'}"
-    return _report(simulation, CHANGES, "unchanged", kinds, decided, after, basis, findings)
+    return _report(found, CHANGES, "unchanged", decided, after, basis)
 
 
 def _report(
-    simulation: Simulation,
+    judged: Judged,
     names: tuple[str, ...],
     quiet: str,
-    kinds: npt.NDArray[np.uint8],
     decided: Callable[[str, int], dict[str, Any]],
     compiled: Compiled,
     basis: str,
-    findings: list[Finding],
 ) -> SimulationReport:
     """`quiet` is the kind that has a total and no lines."""
-    edges = simulation.edges
-    totals = {name: int(edges.count[kinds == place].sum()) for place, name in enumerate(names) if name != quiet}
-    totals[quiet] = int(edges.count.sum()) - sum(totals.values())
+    edges, kinds = judged.simulation.edges, judged.kinds
+    totals = {name: int(edges.count[kinds == place].sum()) for place, name in enumerate(names)}
+    totals[quiet] += judged.more
     lines: dict[str, tuple[dict[str, Any], ...]] = {}
     left_out: dict[str, int] = {}
     for place, name in enumerate(names):
@@ -181,9 +160,7 @@ def _report(
         found = groups(edges, np.flatnonzero(kinds == place), compiled)
         left_out[name] = max(0, len(found) - MOST_LINES)
         lines[name] = tuple({**one.to_dict(edges), "decided": decided(name, one.row)} for one in found[:MOST_LINES])
-    return SimulationReport(
-        basis, {name: totals[name] for name in names}, lines, left_out, edges.coverage, tuple(findings)
-    )
+    return SimulationReport(basis, totals, lines, left_out, edges.coverage, judged.findings)
 
 
 __all__ = [
