@@ -22,9 +22,19 @@ if TYPE_CHECKING:
     from .options import Stage
 
 
-def check(job: Job, as_enforced: bool, author: str, base: str) -> Answer:
+def author_named(author: str | None) -> str:
+    """Empty where nobody is to be judged. Raises PolicyError (E-AUTHOR) where a name was to be given and got lost."""
+    if author is not None and not author.strip().removeprefix("@"):
+        raise PolicyError(
+            "E-AUTHOR", "--author names nobody, so nobody would be judged.", hint="Give a login or an e-mail address."
+        )
+    return author or ""
+
+
+def check(job: Job, as_enforced: bool, who: str | None, base: str) -> Answer:
     from ..workflow.check import check as run
 
+    author = author_named(who)
     if base and not author:
         raise PolicyError(
             "E-AUTHOR", "--base says what a change is compared with, and nobody is to be judged.", hint="Give --author."

@@ -55,8 +55,8 @@ def review(
         Path | None, typer.Option("--flows", metavar="FILE", help="Observed flows (docs/flow-format.md).")
     ] = None,
     author: Annotated[
-        str, typer.Option("--author", metavar="WHO", help="May WHO make this change? E-mail address or login.")
-    ] = "",
+        str | None, typer.Option("--author", metavar="WHO", help="May WHO make this change? E-mail address or login.")
+    ] = None,
     approved_by: Annotated[
         list[str] | None,
         typer.Option("--approved-by", metavar="WHO", help="WHO approved it; what is missing is an error. Repeat it."),

@@ -69,7 +69,7 @@ class Asked:
     before: str
     after: str
     flows: Path | None
-    author: str
+    author: str | None
     approved_by: tuple[str, ...] | None
     out: Path | None
     full: str
@@ -80,11 +80,12 @@ def review(job: Job, asked: Asked) -> Answer:
     from ..workflow.review import ReviewRequest, refused, write_comment
     from ..workflow.review import review as run
     from ..workflow.revisions import AtRevision
+    from .policy_verbs import author_named
 
     request = ReviewRequest(
         hosts=job.inventory().hosts if job.inventories else None,
         edges=None if asked.flows is None else read_edges(asked.flows),
-        author=asked.author,
+        author=author_named(asked.author),
         approved_by=asked.approved_by,
         at=job.moment(),
         facts=job.facts,

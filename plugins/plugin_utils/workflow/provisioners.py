@@ -15,7 +15,7 @@ from ..policy.permissions import may_provision as judge
 
 
 def keep_roles(store: Store, plan: Plan, roles: Sequence[Role]) -> None:
-    """Beside the plan, for the rollout reads no policy; those that provision nothing too, since they know who is who."""
+    """Beside the plan, for the rollout reads no policy. Those that provision nothing too: they know who is who."""
     kept = [
         {
             "name": role.name,

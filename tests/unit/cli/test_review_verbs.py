@@ -61,6 +61,17 @@ def edit(repository: Path, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+@pytest.mark.parametrize("words", [("check",), ("check", "--base", "main"), ("review", "main")], ids=" ".join)
+@pytest.mark.parametrize("who", ["", " ", "@"])
+def test_an_author_without_a_name_is_refused_and_not_waved_through(
+    microseg: Microseg, repository: Path, words: tuple[str, ...], who: str
+) -> None:
+    result = microseg(*words, "--author", who)
+
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.startswith("E-AUTHOR  --author names nobody")
+
+
 class TestOwners:
     def test_are_written_once_and_hand_written_lines_stay(self, microseg: Microseg, repository: Path) -> None:
         file = repository / "CODEOWNERS"
