@@ -14,6 +14,7 @@ from ...model.labels import Truth
 from ...model.policy import Policy, Scope
 from ...model.selectors import Requirement, Selector
 from .observed import Party, Talk
+from .written import sayable
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def find_homes(policy: Policy, estate: Estate) -> Homes:
 
 
 def _application(policy: Policy, workload: Workload) -> Selector | None:
-    """`app` and `env`, or that it has no `env`; last known values, as scopes match. None without an application."""
+    """`app` and `env`, or that it has no `env`; last known values, as scopes match.
+
+    None without an application, or where documents have no words for it.
+    """
     app = workload.labels.get("app")
     if app is None or "app" not in policy.settings.labels:
         return None
@@ -70,7 +74,7 @@ def _application(policy: Policy, workload: Workload) -> Selector | None:
     if "env" in policy.settings.labels:
         env = workload.labels.get("env")
         found.append(Requirement("env", "absent") if env is None else Requirement("env", "in", (env.value,)))
-    return Selector(tuple(found))
+    return Selector(tuple(found)) if sayable(found) else None
 
 
 def _free(match: Selector, taken: Mapping[str, Scope]) -> str:

@@ -165,13 +165,19 @@ def _without_zones_first(item: tuple[str, tuple[Prefix, ...]]) -> tuple[bool, st
 
 
 def overlap(prefixes: Iterable[Prefix], addresses: frozenset[Address]) -> float:
-    """Jaccard: addresses in both, by addresses in either."""
+    """Jaccard: addresses in both, by addresses in either. The same number in another zone is another address."""
+    prefixes = tuple(prefixes)
+    near = {address.zone for address in addresses}
     both = either = 0
     for family in FAMILIES:
-        listed = normalised((item.low, item.high) for item in prefixes if item.family == family)
-        seen = normalised((one.number, one.number) for one in addresses if one.family == family)
-        both += size(intersection(listed, seen))
-        either += size(union(listed, seen))
+        for zone in near | {item.zone for item in prefixes if item.zone is not None}:
+            meant = (zone, None) if zone in near else (zone,)
+            listed = normalised(
+                (item.low, item.high) for item in prefixes if item.family == family and item.zone in meant
+            )
+            seen = normalised((one.number, one.number) for one in addresses if (one.family, one.zone) == (family, zone))
+            both += size(intersection(listed, seen))
+            either += size(union(listed, seen))
     return both / either if either else 0.0
 
 

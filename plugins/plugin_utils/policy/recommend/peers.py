@@ -15,6 +15,7 @@ from ...model.estate import Estate
 from ...model.selectors import Requirement, Selector
 from .groups import ALONE, Cell, Levels, in_order
 from .homes import Homes
+from .written import sayable, written_selector
 
 #: key -> values; None among them means without the key, and then stands alone.
 Box = dict[str, frozenset[str | None]]
@@ -41,11 +42,14 @@ class PeerWriter:
             wanted = set(self.members[cell])
             if owned:
                 wanted = {name for name in wanted if self.homes.of_workload.get(name) == home}
-            found: set[str] = set()
-            for peer in self.write(home, [cell], owned):
-                found |= self.meant(home, peer)
-            self._exact[key] = found == wanted
+            self._exact[key] = self._sayable(cell) and wanted == {
+                name for peer in self.write(home, [cell], owned) for name in self.meant(home, peer)
+            }
         return self._exact[key]
+
+    @staticmethod
+    def _sayable(cell: Cell) -> bool:
+        return cell[0][0] == ALONE or sayable(_requirement(key, values) for key, values in _box(cell).items())
 
     def write(self, home: str, cells: Iterable[Cell], owned: bool) -> list[Any]:
         """Peers as a rule of the scope has them."""
@@ -137,14 +141,4 @@ def _written(requirements: tuple[Requirement, ...]) -> Any:
     return written_selector(requirements) if requirements else "scope"
 
 
-def written_selector(requirements: tuple[Requirement, ...]) -> Any:
-    """As a mapping, which is what people read best, or as text where a mapping cannot say it."""
-    if any(one.operator == "absent" for one in requirements):
-        return str(Selector(requirements))
-    return {
-        one.key: "*" if one.operator == "exists" else one.values[0] if len(one.values) == 1 else list(one.values)
-        for one in requirements
-    }
-
-
-__all__ = ["PeerWriter", "joined", "written_selector"]
+__all__ = ["PeerWriter", "joined"]

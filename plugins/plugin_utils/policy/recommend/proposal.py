@@ -29,9 +29,10 @@ from .homes import Homes, find_homes
 from .learning import Learning
 from .names import Lists, ServiceNames
 from .observed import Party, Talk, talks_of
-from .peers import PeerWriter, written_selector
+from .peers import PeerWriter
 from .replay import blocked, opened, sides_of
 from .rules import ProposedRule, RuleWriter
+from .written import written_selector
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses import Address, Prefix
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.authoring import PolicyFiles
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.recommend import changed_texts
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.recommend.names import overlap
 
-from .site import DOCUMENTS, SHOP, Site, reason, rule
+from .site import DOCUMENTS, HOSTS, SHOP, Site, reason, rule
 
 WEBS, DBS = "web-1 web-2 web-3", "db-1 db-2"
 
@@ -59,6 +61,27 @@ def test_a_rule_goes_around_what_was_excluded() -> None:
         for c in _list(one.document["from"])
     }
     assert opened == {(c, p) for c in WEBS.split() for p in DBS.split()} - {("web-3", "db-2")}
+
+
+@pytest.mark.parametrize("value", ["a,b", "in (x)", "a=b", "!x", "*", "%デ", "a\nb"])
+def test_values_without_words_widen_nothing_and_stop_nothing(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`*` in a selector means any value, so a workload that has it as its value is named by its own name."""
+    odd = {"labels": {"app": "shop", "env": "prod", "role": value}, "addresses": ["10.0.5.1"]}
+    stray = {"labels": {"app": value, "env": "prod", "role": "x"}, "addresses": ["10.0.5.2"]}
+    monkeypatch.setitem(HOSTS, "odd-5", odd)
+    monkeypatch.setitem(HOSTS, "stray-5", stray)
+    found = Site().daily("odd-5", "db-1 db-2", "tcp/5432").daily("web-1 web-2", "stray-5", "tcp/8080").found()
+    assert {str(one.document["from"]) for one in found.rules} == {"{'workload': 'odd-5'}"}
+    assert reason(found, "web-1", "stray-5") == "unplaced"
+    assert not found.scopes
+
+
+def test_a_list_of_another_zone_is_not_taken_for_what_was_seen() -> None:
+    listed = (Prefix("branch", 4, 0xC6336400, 0xC6336403),)
+    seen = frozenset(Address("head", 4, 0xC6336400 + number) for number in range(4))
+    assert overlap(listed, seen) == 0.0
+    assert overlap(listed, frozenset(Address("branch", 4, one.number) for one in seen)) == 1.0
+    assert overlap((Prefix(None, 4, 0xC6336400, 0xC6336403),), seen) == 1.0
 
 
 def _list(peers: object) -> list[dict[str, str]]:
