@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,17 +13,15 @@ from typing import Any
 
 from ..model import services as line
 from ..model.addresses import FAMILY_NAMES, Family
-from ..model.calendar import Validity
-from ..model.estate import DIRECTIONS, Direction
 from ..model.intervals import Intervals, intersection, subtraction, union
+from .changed_pairs import Cell, Pairs, paired_groups
 from .decide import Decider, End
-from .ends import Ends, Group, distinct_ends
+from .ends import Group, distinct_ends
+from .meanings import Comparison
 from .moments import moments_of
 
 #: A group of ends that neither policy tells apart, as positions in the list of groups.
 Side = tuple[int, ...]
-#: Per group the same ends in both estates, by key.
-Paired = list[tuple[dict[str, End], dict[str, End]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,52 +89,7 @@ def compare_policies(
     `synthetic_estate`. `moments`, ascending: the answer is for all of them instead of the one of the deciders; what
     differs at several is said once, with the first.
     """
-    groups, paired = _common_groups(before, after, imagined)
-    boxes: dict[bool, list[ChangedBox]] = {True: [], False: []}
-    known: dict[bool, _Known] = {True: {}, False: {}}
-    named: dict[bool, _KnownNames] = {True: {}, False: {}}
-    for moment in moments or (None,):
-        old, new = before.at_moment(moment), after.at_moment(moment)
-        since = None if moment == before.at else moment
-        cells = _cells(old, new, groups, paired)
-        for allowed, (less, more) in ((True, (old, new)), (False, (new, old))):
-            found: dict[tuple[Family, Intervals], dict[int, list[int]]] = {}
-            for source, target, first, second in cells:
-                gained = subtraction(second, first) if allowed else subtraction(first, second)
-                fresh = subtraction(gained, known[allowed].get((source, target), ()))
-                if fresh:
-                    known[allowed][source, target] = union(known[allowed].get((source, target), ()), fresh)
-                    found.setdefault((groups[source].family, fresh), {}).setdefault(source, []).append(target)
-            boxes[allowed] += _boxes(found, groups, describe, name, since)
-            boxes[allowed] += _named(less, more, groups, describe, name, named[allowed], since)
-    return PolicyDifference(tuple(boxes[True]), tuple(boxes[False]))
-
-
-#: What is already said, by group of consumers and group of providers, or by consumers and name.
-_Known = dict[tuple[int, int], Intervals]
-_KnownNames = dict[tuple[int, str], Intervals]
-
-
-def _cells(
-    before: Decider, after: Decider, groups: list[Group], paired: Paired
-) -> list[tuple[int, int, Intervals, Intervals]]:
-    """Pairs of groups with two answers: consumers, providers, the services of the first policy and of the second."""
-    changed = {direction: _changed(before, after, direction, paired) for direction in DIRECTIONS}
-    receiving = [index for index, differs in enumerate(changed["ingress"]) if differs]
-    found = []
-    for source, (old_source, new_source) in enumerate(paired):
-        for target in range(len(paired)) if changed["egress"][source] else receiving:
-            old_target, new_target = paired[target]
-            if groups[source].family != groups[target].family or not (groups[source].ends or groups[target].ends):
-                continue
-            ends = distinct_ends(groups[source], groups[target])
-            if ends is None:
-                continue
-            old = before.allowed(_in(old_source, ends[0]), _in(old_target, ends[1]))
-            new = after.allowed(_in(new_source, ends[0]), _in(new_target, ends[1]))
-            if old != new:
-                found.append((source, target, old, new))
-    return found
+    return _compared(Comparison(before, after), before, after, describe, name, imagined, moments)
 
 
 def compare_over_time(
@@ -146,106 +100,56 @@ def compare_over_time(
     imagined: bool = False,
 ) -> PolicyDifference:
     """The same from the moment of `before` on: at every moment at which something may differ that did not before."""
-    moments = moments_of(_timed_rules(before, after), before.at)
-    found = compare_policies(before, after, describe, name, imagined, moments.moments)
+    comparison = Comparison(before, after)
+    moments = moments_of(comparison.validities(), before.at)
+    found = _compared(comparison, before, after, describe, name, imagined, moments.moments)
     return replace(found, complete=moments.complete)
 
 
-def _timed_rules(before: Decider, after: Decider) -> set[Validity]:
-    """When rules count that could make the two answers differ at one moment and not at another."""
-    names = {peer.validity for decider in (before, after) for peer in decider.compiled.by_name}
-    if not any(
-        copy.artifact.timed
-        for decider in (before, after)
-        for direction in DIRECTIONS
-        for copy in decider.compiled.copies[direction]
-    ):
-        return names
-    found = set(names)
-    _groups, paired = _common_groups(before, after, True)
-    for direction in DIRECTIONS:
-        numbers: dict[tuple[object, ...], int] = {}
-        sides = [_Side(decider, direction, numbers, timeless=False) for decider in (before, after)]
-        for ends in paired:
-            one, two = (next(iter(side.values()), None) for side in ends)
-            if sides[0].meaning(one) != sides[1].meaning(two):
-                found |= sides[0].validities(one) | sides[1].validities(two)
-    return found
+def _compared(
+    comparison: Comparison,
+    before: Decider,
+    after: Decider,
+    describe: Callable[[list[Group]], str],
+    name: Callable[[End], str],
+    imagined: bool,
+    moments: Sequence[datetime],
+) -> PolicyDifference:
+    paired = paired_groups(before, after, comparison, imagined)
+    groups = [one.group for one in paired]
+    boxes: dict[bool, list[ChangedBox]] = {True: [], False: []}
+    known: dict[bool, _Known] = {True: {}, False: {}}
+    named: dict[bool, _KnownNames] = {True: {}, False: {}}
+    for moment in moments or (None,):
+        old, new = before.at_moment(moment), after.at_moment(moment)
+        since = None if moment == before.at else moment
+        found: dict[bool, _Found] = {True: {}, False: {}}
+        for cell in Pairs(old, new, comparison, paired).changed():
+            for allowed, services in ((True, cell.gained), (False, cell.lost)):
+                fresh = _fresh(known[allowed], cell, services) if len(moments) > 1 else services
+                if fresh:
+                    targets = found[allowed].setdefault((groups[cell.source].family, fresh), {})
+                    targets.setdefault(cell.source, []).append(cell.target)
+        for allowed, (less, more) in ((True, (old, new)), (False, (new, old))):
+            boxes[allowed] += _boxes(found[allowed], groups, describe, name, since)
+            boxes[allowed] += _named(less, more, groups, describe, name, named[allowed], since)
+    return PolicyDifference(tuple(boxes[True]), tuple(boxes[False]))
 
 
-def _changed(before: Decider, after: Decider, direction: Direction, paired: Paired) -> list[bool]:
-    """Per group: could this side answer differently? Where its rules and mode are the same, it cannot."""
-    numbers: dict[tuple[object, ...], int] = {}
-    sides = [_Side(before, direction, numbers), _Side(after, direction, numbers)]
-    return [
-        sides[0].meaning(next(iter(old.values()), None)) != sides[1].meaning(next(iter(new.values()), None))
-        for old, new in paired
-    ]
+#: What is already said, by group of consumers and group of providers, or by consumers and name.
+_Known = dict[tuple[int, int], Intervals]
+_KnownNames = dict[tuple[int, str], Intervals]
+#: Groups of providers by family and services, and group of consumers.
+_Found = dict[tuple[Family, Intervals], dict[int, list[int]]]
 
 
-class _Side:
-    """The rules of one direction by what they mean, so that those of two compiled policies can be compared.
-
-    `timeless`: at the moment of the decider; otherwise rules with their validity.
-    """
-
-    def __init__(
-        self,
-        decider: Decider,
-        direction: Direction,
-        numbers: dict[tuple[object, ...], int],
-        timeless: bool = True,
-    ) -> None:
-        self._decider = decider
-        self._direction = direction
-        self._numbers = numbers
-        self._timeless = timeless
-        self._of_copy: dict[int, int | None] = {}
-        self._of_class: dict[int, frozenset[int]] = {}
-        self._members: dict[int, frozenset[str]] = {}
-
-    def meaning(self, end: End | None) -> tuple[object, ...]:
-        if end is None or end.workload is None:
-            return ()
-        compiled = self._decider.compiled
-        position = compiled.classes.of[end.workload.name]
-        if position not in self._of_class:
-            rules = (self._number(index) for index in compiled.of_class[self._direction][position])
-            self._of_class[position] = frozenset(number for number in rules if number is not None)
-        return self._decider.mode(self._direction, end.workload), self._of_class[position]
-
-    def validities(self, end: End | None) -> set[Validity]:
-        """Those of the timed rules that bind the end."""
-        if end is None or end.workload is None:
-            return set()
-        compiled = self._decider.compiled
-        copies = compiled.copies[self._direction]
-        mine = compiled.of_class[self._direction][compiled.classes.of[end.workload.name]]
-        return {copies[index].artifact.validity for index in mine if copies[index].artifact.timed}
-
-    def _number(self, index: int) -> int | None:
-        """Equal numbers mean rules that answer alike; None is a rule that does not count now."""
-        if index not in self._of_copy:
-            copy = self._decider.compiled.copies[self._direction][index]
-            rule = copy.artifact
-            key = (
-                rule.tier,
-                rule.action,
-                rule.services,
-                rule.peers is None,
-                self._names(copy.peer_bits),
-                frozenset(copy.peer_prefixes),
-                None if copy.own_prefixes is None else frozenset(copy.own_prefixes),
-                None if self._timeless else rule.validity,
-            )
-            counts = not self._timeless or rule.valid(self._decider.at)
-            self._of_copy[index] = self._numbers.setdefault(key, len(self._numbers)) if counts else None
-        return self._of_copy[index]
-
-    def _names(self, bits: int) -> frozenset[str]:
-        if bits not in self._members:
-            self._members[bits] = frozenset(self._decider.compiled.classes.names(bits))
-        return self._members[bits]
+def _fresh(known: _Known, cell: Cell, services: Intervals) -> Intervals:
+    """What was not said at an earlier moment."""
+    key = cell.source, cell.target
+    fresh = subtraction(services, known.get(key, ()))
+    if fresh:
+        known[key] = union(known.get(key, ()), fresh)
+    return fresh
 
 
 def _named(
@@ -293,46 +197,8 @@ def _opened_names(decider: Decider, end: End) -> dict[str, Intervals]:
     return found
 
 
-def _in(estate_end: dict[str, End], end: End) -> End:
-    """The end of the same name and address in the other estate."""
-    return estate_end.get(_key(end), end)
-
-
-def _key(end: End) -> str:
-    return f"{end.workload.name if end.workload else ''}|{end.address.zone}|{end.address}"
-
-
-def _common_groups(before: Decider, after: Decider, imagined: bool) -> tuple[list[Group], Paired]:
-    """The common refinement of both partitions of ends."""
-    prefixes = [
-        prefix
-        for decider in (before, after)
-        for source in decider.compiled.sources.values()
-        for prefix in source.prefixes or ()
-    ]
-    old, new = Ends(before.compiled, prefixes), Ends(after.compiled, prefixes)
-    olds = {_key(end): (end, index) for index, group in enumerate(old.groups) for end in group.ends}
-    collected: dict[tuple[int, int], list[End]] = {}
-    other: dict[str, End] = {}
-    for index, group in enumerate(new.groups):
-        for end in group.ends:
-            if _key(end) in olds:
-                collected.setdefault((olds[_key(end)][1], index), []).append(end)
-                other[_key(end)] = olds[_key(end)][0]
-    groups: list[Group] = []
-    paired: Paired = []
-    for ends in collected.values():
-        groups.append(Group(ends[0].address.family, ends[0], tuple(ends)))
-        few = ends[:2]
-        paired.append(({_key(end): other[_key(end)] for end in few}, {_key(end): end for end in few}))
-    for group in new.all_externals(imagined):
-        groups.append(group)
-        paired.append(({}, {}))
-    return groups, paired
-
-
 def _boxes(
-    found: dict[tuple[Family, Intervals], dict[int, list[int]]],
+    found: _Found,
     groups: list[Group],
     describe: Callable[[list[Group]], str],
     name: Callable[[End], str],
@@ -371,8 +237,10 @@ def _boxes(
 
 
 def _pairs(consumers: list[Group], providers: list[Group]) -> int:
-    sources = [{end.workload.name for end in group.ends if end.workload} for group in consumers]
-    targets = [{end.workload.name for end in group.ends if end.workload} for group in providers]
-    return sum(
-        max(1, len(source)) * max(1, len(target)) - len(source & target) for source in sources for target in targets
+    """Pairs of workloads, group by group; an outside region counts as one, and no workload is paired with itself."""
+    sources, targets = (
+        [{end.name for end in group.ends if end.workload} for group in side] for side in (consumers, providers)
     )
+    both = [Counter(name for names in side for name in names) for side in (sources, targets)]
+    itself = sum(count * both[1][name] for name, count in both[0].items())
+    return sum(max(1, len(names)) for names in sources) * sum(max(1, len(names)) for names in targets) - itself

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..model.addresses import FAMILIES, WHOLE_FAMILY, Address, Family, Prefix
 from ..model.estate import DIRECTIONS, Workload
-from ..model.intervals import Intervals, normalised, subtraction
+from ..model.intervals import Intervals, intersection, normalised, subtraction
 from .compile import Compiled
 from .decide import End
 
@@ -31,10 +31,18 @@ class Group:
     region: Intervals = ()
 
 
+#: Zone, family, and a number: addresses of one place are in the same written prefixes.
+Place = tuple[str, Family, int]
+
+
 class Ends:
-    def __init__(self, compiled: Compiled, prefixes: Iterable[Prefix] = ()) -> None:
-        """`prefixes`: more of them than the rules name, e.g. those of guardrails."""
+    def __init__(
+        self, compiled: Compiled, prefixes: Iterable[Prefix] = (), workloads: Iterable[Workload] | None = None
+    ) -> None:
+        """`prefixes`: more of them than the rules name, e.g. those of guardrails. `workloads`: only these; None: all
+        of the estate."""
         self._compiled = compiled
+        self._workloads = compiled.estate.workloads.values() if workloads is None else workloads
         written = [
             prefix for source in compiled.sources.values() if source.prefixes is not None for prefix in source.prefixes
         ]
@@ -50,7 +58,7 @@ class Ends:
 
     def _collect(self) -> None:
         collected: dict[tuple[object, ...], list[End]] = {}
-        for workload in self._compiled.estate.workloads.values():
+        for workload in self._workloads:
             enforced = tuple(workload.enforces(direction) for direction in DIRECTIONS)
             for end in ends_of(workload):
                 address = end.address
@@ -70,6 +78,9 @@ class Ends:
 
     def _region(self, family: Family, number: int) -> int:
         return bisect_right(self._cuts[family], number)
+
+    def place(self, address: Address) -> Place:
+        return address.zone, address.family, self._region(address.family, address.number)
 
     def of(self, end: End) -> int:
         """The position of the group of a workload's end. Raises KeyError for addresses of nobody."""
@@ -96,9 +107,15 @@ class Ends:
         }
         for family in FAMILIES:
             low, highest = WHOLE_FAMILY[family][0]
+            left = subtraction(WHOLE_FAMILY[family], taken[family])
+            first = 0  # of the free stretches, those before it lie below `low`
             for cut in [*self._cuts[family], highest + 1]:
                 if cut > low:
-                    free = subtraction(((low, cut - 1),), taken[family])
+                    last = first
+                    while last < len(left) and left[last][0] < cut:
+                        last += 1
+                    free = intersection(left[first:last], ((low, cut - 1),))
+                    first = last - 1 if last > first and left[last - 1][1] >= cut else last
                     if free:
                         yield Group(family, End(Address(zone, family, _likely(free))), (), free)
                     low = cut
@@ -117,8 +134,12 @@ def _likely(region: Intervals) -> int:
 
 def distinct_ends(source: Group, target: Group) -> tuple[End, End] | None:
     """A consumer and a provider out of two groups that are not one workload; None where there are no such two."""
-    for consumer in source.ends[:2] or (source.representative,):
-        for provider in target.ends[:2] or (target.representative,):
-            if consumer.workload is None or consumer.workload is not provider.workload:
-                return consumer, provider
+    consumers = source.ends or (source.representative,)
+    providers = target.ends or (target.representative,)
+    for provider in providers:
+        if consumers[0].workload is None or consumers[0].workload is not provider.workload:
+            return consumers[0], provider
+    for consumer in consumers:  # all providers are the first consumer: a workload may have several ends in a group
+        if consumer.workload is not consumers[0].workload:
+            return consumer, providers[0]
     return None
