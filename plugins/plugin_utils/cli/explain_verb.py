@@ -107,9 +107,13 @@ def _after(job: Job, data: dict[str, Any]) -> str:
         where += (
             ["--ruleset", suggestion["ruleset"]]
             if suggestion["ruleset"]
-            else ["--ruleset", "core", "--stage", "active"]
+            else ["--ruleset", suggestion["new_ruleset"], "--stage", "active"]
         )
         return job.command("rule", "add", suggestion["rule"], *where)
+    forbidden = data["forbidden_by"]
+    if forbidden is not None:
+        where = f"{forbidden['file']}:{forbidden['line']}"
+        return f"read guardrail {forbidden['id']} in {where}: while it stands, no rule may allow this"
     if data["verdict"] == "denied":
         for side in ("ingress", "egress"):
             decided = data[side]

@@ -114,6 +114,15 @@ def add(
     home = files.scope(scope) if scope else files.only_scope()
     name = ruleset or _only_ruleset(files, home.name)
     rule = particulars.rule(line, _taken(files, home.name))
+    present = files.ruleset(home, name)
+    current = stage if present is None else present.data.get("stage", "draft")
+    if stage is not None and present is not None and current != stage:
+        raise PolicyError(
+            "E-RULESET",
+            f"ruleset {name} of scope {home.name} is there, and it is {current}, not {stage}.",
+            present.spot.place,
+            "Leave --stage out, or give the new ruleset another name.",
+        )
     edit = add_rule(files, home, name, rule, None if stage is None else {"stage": stage})
     return _finish(desk, files, edit, RuleEdit("add", (rule["id"],), home.name, name, {}, False, text=rule))
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..model.addresses import Address
 from ..model.edges import Edges
 from ..model.errors import Place
+from ..model.policy import Guardrail
 from ..policy.background import InMode, NearMiss, PathPoint, by_mode, near_misses, path_points
 from ..policy.compile import Stage
 from ..policy.decide import Decider, SideDecision
@@ -71,6 +72,7 @@ class ExplainReport:
     modes: Mapping[str, Mapping[str, InMode]] = field(default_factory=dict)
     points: tuple[PathPoint, ...] = ()
     suggestion: Suggestion | None = None
+    forbidden_by: Guardrail | None = None
     blamed: Mapping[str, Blame] = field(default_factory=dict)
     seen: Seen | None = None
 
@@ -90,8 +92,13 @@ class ExplainReport:
             "blame": {side: one.to_dict() for side, one in self.blamed.items()},
             "seen": self.seen.to_dict() if self.seen else None,
             "suggestion": suggestion.to_dict() if suggestion else None,
+            "forbidden_by": _guardrail(self.forbidden_by),
             "pull_request": pull_request(self) if suggestion else None,
         }
+
+
+def _guardrail(one: Guardrail | None) -> dict[str, Any] | None:
+    return None if one is None else {"id": one.id, "reason": one.reason, "file": one.place.file, "line": one.place.line}
 
 
 def _rule_of(side: SideDecision) -> str | None:
@@ -154,6 +161,7 @@ def explain_fully(
     decider = Decider(inputs.compiled(stage), inputs.at)
     rules = resolve(inputs.policy, inputs.estate.workloads)[0]
     denied = found.verdict == "denied"
+    advice = suggest(inputs.policy, inputs.estate, found, point, inputs.at, stage) if denied else None
     return replace(
         report,
         near=tuple(near_misses(rules, decider, pair.consumer, pair.provider, point, stage)),
@@ -162,7 +170,8 @@ def explain_fully(
             "ingress": by_mode(decider, "ingress", pair.provider, pair.consumer, point),
         },
         points=tuple(path_points(pair.consumer, pair.provider)),
-        suggestion=suggest(inputs.policy, inputs.estate, found, point, inputs.at, stage) if denied else None,
+        suggestion=advice if isinstance(advice, Suggestion) else None,
+        forbidden_by=advice if isinstance(advice, Guardrail) else None,
         blamed={} if directory is None else _blamed(directory, pair),
         seen=None if flows is None else _seen(read_edges(flows), found, point),
     )

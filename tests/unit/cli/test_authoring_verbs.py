@@ -53,6 +53,7 @@ def test_dry_run_shows_and_writes_nothing(microseg: Microseg, shop: Path) -> Non
         (("rule", "add", LINE, "--scope", "shops"), "E-SCOPE"),
         (("rule", "add", LINE, "--ruleset", "cores"), "E-RULESET"),
         (("rule", "add", LINE, "--stage", "live"), "E-STAGE"),
+        (("rule", "add", LINE, "--ruleset", "core", "--stage", "draft"), "E-RULESET"),
         (("rule", "add", LINE, "--expires", "soon"), "E-DATE"),
         (("rule", "add", "allow role=nobody -> role=db : tcp/1"), "E-NO-PAIR"),
         (("rule", "remove", "nothing"), "E-RULE"),

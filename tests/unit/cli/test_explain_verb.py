@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -18,6 +19,15 @@ def told(microseg: Microseg, *words: str) -> dict:
     result = microseg("explain", *words, "--format", "json")
     assert result.code == 0, result.stderr
     return result.json
+
+
+def without_guardrails(shop: Path) -> None:
+    policy = shop / "policy" / "all.yml"
+    policy.write_text(re.sub(r"(?m)^guardrails: .*$", "guardrails: []", policy.read_text()))
+
+
+def next_command(microseg: Microseg, *words: str) -> str:
+    return microseg("explain", *words).stdout.splitlines()[-1].removeprefix("Next   ")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +49,7 @@ def test_the_next_command_of_a_denial_makes_it_allowed(
         .replace("ansible_host: 10.0.0.1,", "microseg_addresses: [10.0.0.1, '2001:db8::9'],")
     )
     (shop / "hosts.yml").write_text(hosts)
+    without_guardrails(shop)
     screen = microseg("explain", consumer, provider, service)
     assert "DENIED" in screen.stdout
     command = screen.stdout.splitlines()[-1].removeprefix("Next   ")
@@ -47,6 +58,73 @@ def test_the_next_command_of_a_denial_makes_it_allowed(
 
     assert microseg(*words[1:]).code == 0
     assert told(microseg, consumer, provider, service)["verdict"] == "allowed"
+
+
+@pytest.mark.parametrize("head", ["stage: draft", "stage: staged", "stage: active\n    tier: baseline"])
+def test_the_next_command_makes_a_ruleset_of_its_own_beside_one_that_would_not_do(
+    microseg: Microseg, shop: Path, head: str
+) -> None:
+    policy = shop / "policy" / "all.yml"
+    granted = "settings:\n  grants: [{scope: shop, tiers: [baseline]}]"
+    policy.write_text(policy.read_text().replace("    stage: active\n", f"    {head}\n").replace("settings:", granted))
+    words = shlex.split(next_command(microseg, "db-1", "web-1", "tcp/80"))
+
+    assert words[-6:-2] == ["--ruleset", "allowed", "--stage", "active"]
+    assert microseg(*words[1:]).code == 0
+    assert told(microseg, "db-1", "web-1", "tcp/80")["verdict"] == "allowed"
+
+
+@pytest.mark.parametrize("value", ["x,y", "a -> b", "a | b", "(a", "a : b", "any in x"])
+def test_labels_that_the_short_form_cannot_say_are_left_to_the_name(microseg: Microseg, shop: Path, value: str) -> None:
+    hosts = shop / "hosts.yml"
+    hosts.write_text(hosts.read_text().replace("role: web", f"role: '{value}'"))
+    policy = shop / "policy" / "all.yml"
+    policy.write_text(policy.read_text().replace("id: web-to-db,", "id: web-to-db, allow_empty: true,"))
+    words = shlex.split(next_command(microseg, "db-1", "web-1", "tcp/80"))
+
+    assert microseg(*words[1:]).code == 0
+    assert told(microseg, "db-1", "web-1", "tcp/80")["verdict"] == "allowed"
+
+
+def test_what_a_guardrail_forbids_is_not_suggested(microseg: Microseg, shop: Path) -> None:
+    data = told(microseg, "batch-1", "db-1", "tcp/22")
+
+    assert (data["suggestion"], data["pull_request"], data["forbidden_by"]["id"]) == (None, None, "dev-never-to-prod")
+    assert next_command(microseg, "batch-1", "db-1", "tcp/22") == (
+        "read guardrail dev-never-to-prod in all.yml:19: while it stands, no rule may allow this"
+    )
+
+
+def test_where_a_guardrail_forbids_it_to_others_only_the_two_are_named(microseg: Microseg, shop: Path) -> None:
+    hosts = shop / "hosts.yml"
+    more = "    web-2: {ansible_host: 10.0.0.7, microseg_labels: {app: shop, role: web, env: prod, loc: lab}}\n"
+    hosts.write_text(hosts.read_text() + more)
+    policy = shop / "policy" / "all.yml"
+    policy.write_text(
+        policy.read_text()
+        .replace("labels: {app", "labels: {loc: {}, app")
+        .replace("never: {from: {env: dev}, to: {env: prod}}", "never: {from: any, to: {loc: lab}}")
+    )
+
+    assert told(microseg, "db-1", "web-1", "tcp/80")["suggestion"]["rule"] == (
+        "allow workload db-1 -> workload web-1 : tcp/80"
+    )
+
+
+def test_in_a_scope_without_rules_a_suggestion_says_all_labels(microseg: Microseg, shop: Path) -> None:
+    policy = shop / "policy" / "all.yml"
+    head, _mark, rest = policy.read_text().partition("      - {id: web-to-db")
+    policy.write_text(head.replace("    rules:\n", "    rules: []\n") + rest.partition("\n")[2])
+
+    assert told(microseg, "db-1", "web-1", "tcp/80")["suggestion"]["rule"] == "allow role=db -> role=web : tcp/80"
+    policy.write_text(
+        policy.read_text()
+        .replace("match: {app: shop, env: prod}", "estate: true\nmatch: {}")
+        .replace("{required: true}", "{}")
+    )
+    assert told(microseg, "db-1", "web-1", "tcp/80")["suggestion"]["rule"] == (
+        "allow app=shop,env=prod,role=db -> app=shop,env=prod,role=web : tcp/80"
+    )
 
 
 def test_a_deny_is_not_answered_with_one_more_allow(microseg: Microseg, shop: Path) -> None:
@@ -130,6 +208,7 @@ def test_observed_flows_are_counted_with_their_coverage(microseg: Microseg, shop
         "reported": ["db-1"], "expected": ["db-1", "web-1"], "loss": 0.01, "source": "test",
     }  # fmt: skip
     (shop / "flows.json").write_text(json.dumps(observed))
+    without_guardrails(shop)
     data = told(microseg, "batch-1", "db-1", "tcp/5432", "--flows", "flows.json")
     assert (data["seen"]["flows"], data["seen"]["dropped"], data["seen"]["coverage"]) == (9, 2, 0.5)
     assert "9 flows, 2 of them dropped" in data["pull_request"]["body"]
