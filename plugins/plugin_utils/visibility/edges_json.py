@@ -21,6 +21,8 @@ from ..model.edges import Edges, edges_of
 from ..model.errors import FlowsError, MicrosegError, Place
 from ..model.flows import FORMAT, Flow, Observations
 from ..model.intervals import contains
+from .edges_parquet import OUT_OF_TIME, within_time
+from .parquet_columns import INTEGERS
 
 #: Bytes of one file; more of them are a case for Parquet.
 MOST_BYTES = 1 << 29
@@ -100,6 +102,8 @@ def _frame(data: Mapping[str, Any], place: Place) -> Observations:
         loss, source = data["loss"], data["source"]
         if start.tzinfo is None or end.tzinfo is None or end < start:
             raise ValueError("start and end are moments with a time zone, in this order")
+        if not within_time(start, end):
+            raise ValueError(OUT_OF_TIME)
         if not all(isinstance(item, list) and all(isinstance(name, str) for name in item) for item in names):
             raise ValueError("reported and expected are lists of names")
         if isinstance(loss, bool) or not isinstance(loss, int | float) or not 0 <= loss <= 1:
@@ -142,10 +146,14 @@ def _flow(record: Any) -> Flow | str:
         return "with a service that is not one point"
     if not contains(line.UNIVERSE[flow.consumer.family], flow.service):
         return "with a service of the other address family"
-    if flow.count < 1 or flow.count >= 1 << 62:
+    if not 1 <= flow.count < 1 << INTEGERS["count"]:
         return "with a count below 1 or beyond counting"
     if flow.first_seen.tzinfo is None or flow.last_seen.tzinfo is None or flow.last_seen < flow.first_seen:
         return "with times that are no period"
+    if not within_time(flow.first_seen, flow.last_seen):
+        return "with a time out of range"
+    if type(record["count"]) is not int:
+        return "with a value of a wrong type"
     if not all(isinstance(record[key], str) for key in ("sensor", "consumer_zone", "provider_zone")):
         return "with a value of a wrong type"
     return flow if record["disposition"] in ("allowed", "dropped") else "with a disposition that is none"

@@ -34,6 +34,7 @@ COVERAGE_KEY = b"microseg.coverage"
 #: Bytes that a coverage may take: the names of a million hosts.
 MOST_COVERAGE = 1 << 26
 ROW_GROUP = 1 << 20
+OUT_OF_TIME = "start and end are moments from 1970 to 2106"
 OPTIONAL = ("consumer_v6", "provider_v6", "consumer_zone", "provider_zone")
 COLUMNS = (*INTEGERS, "dropped", "sensor", *OPTIONAL)
 
@@ -166,11 +167,20 @@ def coverage_from(text: bytes | str, place: Place) -> Coverage:
         loss = float(data["loss"])
         if start.tzinfo is None or end.tzinfo is None or end < start or not 0 <= loss <= 1:
             raise ValueError("start and end with a time zone, in this order, and a loss from 0 to 1 are expected")
+        if not all(isinstance(data[key], list) for key in ("reported", "expected")):
+            raise ValueError("reported and expected are lists of names")
+        if not within_time(start, end):
+            raise ValueError(OUT_OF_TIME)
         return Coverage(start, end, names[0], names[1], loss, str(data["source"]))
     except KeyError as error:
         raise _without_coverage(f"{error.args[0]} is missing", place) from error
     except (TypeError, ValueError, RecursionError) as error:
         raise _without_coverage(str(error), place) from error
+
+
+def within_time(start: datetime, end: datetime) -> bool:
+    """Can a column of times hold them?"""
+    return start.timestamp() >= 0 and end.timestamp() < 1 << INTEGERS["first_seen"]
 
 
 def _without_coverage(why: str, place: Place) -> FlowsError:
@@ -251,4 +261,14 @@ def _protocol_and_port(service: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.u
     return protocol, np.where(other, 0, port).astype(np.uint16)
 
 
-__all__ = ["coverage_from", "coverage_of", "coverage_text", "read", "rows_of", "too_many", "write"]
+__all__ = [
+    "OUT_OF_TIME",
+    "coverage_from",
+    "coverage_of",
+    "coverage_text",
+    "read",
+    "rows_of",
+    "too_many",
+    "within_time",
+    "write",
+]

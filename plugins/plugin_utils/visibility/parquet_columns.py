@@ -17,13 +17,14 @@ from ..model.edges import Coverage, Edges
 if TYPE_CHECKING:
     import pyarrow
 
-#: Unsigned integers of so many bits.
+#: Unsigned integers of so many bits. Counts of as many flows as fit into memory (edges_file.MOST) add up in 63 bits: a
+#: sum that wraps could make what is blocked vanish.
 INTEGERS = {
     "consumer": 32,
     "provider": 32,
     "protocol": 8,
     "port": 16,
-    "count": 62,
+    "count": 36,
     "first_seen": 32,
     "last_seen": 32,
 }  # fmt: skip

@@ -47,7 +47,7 @@ def random_edges(
                 consumer,
                 provider,
                 line.parse(service)[0][0],
-                chooser.randint(1, 1 << 40),
+                chooser.randint(1, 1 << 35),
                 first,
                 first + dt.timedelta(seconds=chooser.randint(0, 1000)),
                 chooser.choice(["w1", "wé2"]),
@@ -127,6 +127,7 @@ def changed_first(name, value, kind=None):
     [
         (changed_first("count", 0), "with a count below 1 or beyond counting"),
         (changed_first("count", -1), "with count out of range"),
+        (changed_first("count", 1 << 36), "with count out of range"),
         (changed_first("count", None), "without count"),
         (changed_first("consumer", None), "with none or two addresses as consumer"),
         (changed_first("consumer", -1, pa.int64()), "with consumer out of range"),
@@ -169,6 +170,19 @@ def test_mixed_families_of_one_record_are_left_out(tmp_path):
     assert "between two address families" in findings[0].message
 
 
+def coverage(**changes):
+    """As the metadata of a file have it."""
+    usual = {
+        "start": START.isoformat(),
+        "end": START.isoformat(),
+        "reported": [],
+        "expected": [],
+        "loss": 0,
+        "source": "x",
+    }
+    return json.dumps({**usual, **changes}).encode()
+
+
 @pytest.mark.parametrize(
     ("change", "metadata", "code"),
     [
@@ -180,6 +194,9 @@ def test_mixed_families_of_one_record_are_left_out(tmp_path):
         (lambda table: table, {b"microseg.coverage": b"{"}, "E-FLOW-COVERAGE"),
         (lambda table: table, {b"microseg.coverage": b"[1]"}, "E-FLOW-COVERAGE"),
         (lambda table: table, {b"microseg.coverage": b"{}"}, "E-FLOW-COVERAGE"),
+        (lambda table: table, {b"microseg.coverage": coverage(start="0001-01-01T00:00:00+00:00")}, "E-FLOW-COVERAGE"),
+        (lambda table: table, {b"microseg.coverage": coverage(end="9999-12-31T23:59:59-12:00")}, "E-FLOW-COVERAGE"),
+        (lambda table: table, {b"microseg.coverage": coverage(reported="web-1")}, "E-FLOW-COVERAGE"),
     ],
 )
 def test_a_file_of_another_shape_is_refused(tmp_path, change, metadata, code):
@@ -240,6 +257,12 @@ def test_too_many_flows_are_refused_before_they_are_read(tmp_path, monkeypatch):
         ({"service": "tpc/9"}, "with a service that is none"),
         ({"service": "icmpv6/128.0"}, "with a service of the other address family"),
         ({"count": 0}, "with a count below 1 or beyond counting"),
+        ({"count": 1 << 36}, "with a count below 1 or beyond counting"),
+        ({"count": 1.5}, "with a value of a wrong type"),
+        ({"count": True}, "with a value of a wrong type"),
+        ({"count": "7"}, "with a value of a wrong type"),
+        ({"first_seen": "0001-01-01T00:00:00+00:00"}, "with a time out of range"),
+        ({"last_seen": "9999-12-31T23:59:59-12:00"}, "with a time out of range"),
         ({"count": "many"}, "with a time or count that is none"),
         ({"count": None}, "with a value of a wrong type"),
         ({"first_seen": "2026-06-01T00:00:00"}, "with times that are no period"),
@@ -274,6 +297,7 @@ def test_a_bad_record_of_json_is_left_out_and_told(tmp_path, change, reason):
         ('{"flows": []}', "E-FLOW-FORMAT"),
         ('{"flows": [], "format": 2}', "E-FLOW-FORMAT"),
         ('{"flows": [], "format": 1}', "E-FLOW-COVERAGE"),
+        (coverage(start="0001-01-01T00:00:00+00:00", flows=[], format=1).decode(), "E-FLOW-COVERAGE"),
     ],
 )
 def test_json_that_is_no_observation_is_refused(tmp_path, text, code):
