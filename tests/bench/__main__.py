@@ -22,9 +22,9 @@ from .measuring import MEASUREMENTS, CouldNotRun, LeftOut, Measurement
 from .table import page, text
 
 #: Importing them registers their measurements. `hosts` is first: what it imports must come before the collection.
-MODULES = ("hosts", "peer", "engine", "diff", "edits", "simulation", "lint", "rollout")
+MODULES = ("hosts", "peer", "engine", "diff", "inventory_diff", "edits", "simulation", "lint", "rollout")
 #: In the order they are run and shown.
-SHOWN = ("engine", "diff", "edits", "simulation", "lint", "hosts", "rollout", "peer")
+SHOWN = ("engine", "diff", "inventory_diff", "edits", "simulation", "lint", "hosts", "rollout", "peer")
 RESULTS = ROOT / ".cache" / "bench.jsonl"
 KEPT = ROOT / "tests" / "bench" / "measured.jsonl"
 PAGE = ROOT / "docs" / "performance.md"

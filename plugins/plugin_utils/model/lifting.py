@@ -43,12 +43,13 @@ class Lifter:
 
     def __init__(self, workloads: Mapping[str, WorkloadEntry]) -> None:
         self._names = sorted(workloads)
-        self._bit = {name: 1 << index for index, name in enumerate(self._names)}
+        self._position = {name: index for index, name in enumerate(self._names)}
         self._labels = {name: dict(workloads[name].labels) for name in self._names}
-        self._having: dict[tuple[str, str], int] = {}
-        for name, labels in self._labels.items():
+        having: dict[tuple[str, str], list[int]] = {}
+        for index, labels in enumerate(self._labels.values()):
             for pair in labels.items():
-                self._having[pair] = self._having.get(pair, 0) | self._bit[name]
+                having.setdefault(pair, []).append(index)
+        self._having = {pair: _bits(positions) for pair, positions in having.items()}
         self._values: dict[str, set[str]] = {}
         for label, value in self._having:
             self._values.setdefault(label, set()).add(value)
@@ -63,11 +64,10 @@ class Lifter:
         self._held = held
         self._sorted = {key: sorted(numbers) for key, numbers in held.items()}
         self._inhabited: dict[tuple[str, int], Intervals] = {}
-        self._present: dict[tuple[str, int], int] = {}
-        for place, numbers in held.items():
-            for names in numbers.values():
-                for name in names:
-                    self._present[place] = self._present.get(place, 0) | self._bit[name]
+        self._present = {
+            place: _bits(self._position[name] for names in numbers.values() for name in names)
+            for place, numbers in held.items()
+        }
         self._words: dict[tuple[frozenset[str], int], str] = {}
 
     def inhabited(self, zone: str, family: Family) -> Intervals:
@@ -131,7 +131,7 @@ class Lifter:
         return self._words[key]
 
     def _find(self, names: frozenset[str], among: int) -> str:
-        target = sum(self._bit[name] for name in names)
+        target = _bits(self._position[name] for name in names)
         if len(names) == 1:
             return self._conjunction(target, names, among, 0) or next(iter(names))
         if target == among:
@@ -184,7 +184,7 @@ class Lifter:
             if rest == cover and len(chosen) > 1:
                 chosen.remove(choice)
         text = ",".join(sorted(text for _count, text, _mask in chosen))
-        left_out = [name for name in self._names if extra & self._bit[name]] if extra else []
+        left_out = [name for index, name in enumerate(self._names) if extra >> index & 1] if extra else []
         return f"{text} except {','.join(left_out)}" if left_out else text
 
     def _union(self, target: int, names: Iterable[str], among: int) -> str:
@@ -209,6 +209,15 @@ class Lifter:
             terms.append(",".join(f"{key}={value}" for key, value in best))
             left &= ~inside[best]
         return "" if left else " | ".join(sorted(terms))
+
+
+def _bits(positions: Iterable[int]) -> int:
+    """A bitset; linear in its length, whatever the order of the positions."""
+    found = sorted(positions)
+    data = bytearray(found[-1] // 8 + 1 if found else 0)
+    for position in found:
+        data[position >> 3] |= 1 << (position & 7)
+    return int.from_bytes(data, "little")
 
 
 def _requirement(key: str, values: set[str], excluded: bool = False) -> str:

@@ -24,6 +24,8 @@ from .ends import Place
 
 #: Positions of copies.
 _Copies = tuple[int, ...]
+#: Ends that answer alike: the copies that look at them, mode ("" where nothing is enforced), zone, family.
+_Alike = tuple[_Copies, str, str, Family]
 
 
 class Numbers:
@@ -43,7 +45,7 @@ class Numbers:
 class Answers:
     """One policy at one moment, in one direction.
 
-    `services` None: all of them. `concerns` says which rules are about them.
+    `services` None: all of them. `concerns` says which rules are about them. `peers`: the classes asked about.
     """
 
     def __init__(
@@ -53,28 +55,51 @@ class Answers:
         services: Intervals | None,
         concerns: Callable[[ArtifactRule], bool],
         numbers: Numbers,
+        peers: int,
     ) -> None:
         self._decider = decider
         self._direction = direction
         self._services = services
         self._concerns = concerns
         self._numbers = numbers
+        self._peers = peers
+        self._tables: dict[_Alike, Table] = {}
+        self._members: dict[int, _Copies] = {}
         self._counts: dict[int, bool] = {}
         self._candidates: dict[int, list[tuple[int, Copy]]] = {}
         self._known: dict[tuple[frozenset[int], str, Family], int] = {}
 
-    def towards(self, own: End, peers: int) -> Table:
-        """The answers of a workload's end, or of an address of nobody, about peers of some classes and of none."""
+    def towards(self, own: End) -> Table:
+        """The answers of a workload's end, or of an address of nobody."""
         family = own.address.family
         mode = self._decider.mode(self._direction, own.workload)
         if mode is None or own.workload is None:
-            return Table(self, own, "", self._numbers.of(self._wanted(line.UNIVERSE[family])))
-        table = Table(self, own, mode, None)
-        zone = own.workload.zone
-        for index, copy in self._bound(self._decider.compiled.classes.of[own.workload.name]):
-            if copy.own_prefixes is None or any(prefix.holds(own.address, zone) for prefix in copy.own_prefixes):
-                table.add(index, copy, peers)
+            key: _Alike = ((), "", "", family)
+        else:
+            zone = own.workload.zone
+            looking = tuple(
+                index
+                for index, copy in self._bound(self._decider.compiled.classes.of[own.workload.name])
+                if copy.own_prefixes is None or any(prefix.holds(own.address, zone) for prefix in copy.own_prefixes)
+            )
+            key = looking, mode, zone, family
+        if key not in self._tables:
+            self._tables[key] = self._table(*key)
+        return self._tables[key]
+
+    def _table(self, looking: _Copies, mode: str, zone: str, family: Family) -> Table:
+        always = None if mode else self._numbers.of(self._wanted(line.UNIVERSE[family]))
+        table = Table(self, mode, zone, family, always)
+        for index in looking:
+            copy = self._decider.compiled.copies[self._direction][index]
+            table.add(index, copy, self._positions(index, copy))
         return table
+
+    def _positions(self, index: int, copy: Copy) -> _Copies:
+        """The classes of peers that are members of the rule."""
+        if index not in self._members:
+            self._members[index] = tuple(positions_of(copy.peer_bits & self._peers))
+        return self._members[index]
 
     def _bound(self, own_class: int) -> list[tuple[int, Copy]]:
         if own_class not in self._candidates:
@@ -105,10 +130,11 @@ class Answers:
 class Table:
     """Made by `Answers.towards`. `always`: the answer of a side that enforces nothing."""
 
-    def __init__(self, answers: Answers, own: End, mode: str, always: int | None) -> None:
+    def __init__(self, answers: Answers, mode: str, zone: str, family: Family, always: int | None) -> None:
         self._answers = answers
-        self._own = own
         self._mode = mode
+        self._zone = zone
+        self._family = family
         self._always = always
         self._anyone: list[int] = []
         self._by_class: dict[int, list[int]] = {}
@@ -116,11 +142,11 @@ class Table:
         self._by_place: dict[Place, _Copies] = {}
         self._known: dict[tuple[_Copies, _Copies], int] = {}
 
-    def add(self, index: int, copy: Copy, peers: int) -> None:
+    def add(self, index: int, copy: Copy, members: _Copies) -> None:
         if copy.artifact.peers is None:
             self._anyone.append(index)
             return
-        for position in positions_of(copy.peer_bits & peers):
+        for position in members:
             self._by_class.setdefault(position, []).append(index)
         if copy.peer_prefixes:
             self._prefixed.append((index, copy))
@@ -132,7 +158,7 @@ class Table:
         key = tuple(self._by_class.get(peer_class, ())), self._addressed(peer, place)
         if key not in self._known:
             matching = (*self._anyone, *key[0], *key[1])
-            self._known[key] = self._answers.evaluated(matching, self._mode, self._own.address.family)
+            self._known[key] = self._answers.evaluated(matching, self._mode, self._family)
         return self._known[key]
 
     def _addressed(self, peer: End, place: Place) -> _Copies:
@@ -142,16 +168,14 @@ class Table:
             self._by_place[place] = tuple(
                 index
                 for index, copy in self._prefixed
-                for zone in [self._zone(copy, peer)]
+                for zone in [self._seen_from(copy, peer)]
                 if any(prefix.holds(peer.address, zone) for prefix in copy.peer_prefixes)
             )
         return self._by_place[place]
 
-    def _zone(self, copy: Copy, peer: End) -> str:
+    def _seen_from(self, copy: Copy, peer: End) -> str:
         """Controllers are recognised in every zone: nobody may be locked out."""
-        return (
-            peer.address.zone if copy.artifact.tier == FAILSAFE or not self._own.workload else self._own.workload.zone
-        )
+        return peer.address.zone if copy.artifact.tier == FAILSAFE else self._zone
 
 
 __all__ = ["Answers", "Numbers", "Table"]

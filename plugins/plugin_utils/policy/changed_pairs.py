@@ -184,16 +184,15 @@ class Pairs:
     def _cells(self, block: Sequence[tuple[int, list[int]]]) -> Iterator[Cell]:
         groups = self._groups
         asked = sorted({target for _source, targets in block for target in targets})
-        consumers = [self._classes(side, [source for source, _targets in block]) for side in range(2)]
-        providers = [self._classes(side, asked) for side in range(2)]
-        egress, ingress = ([self._answers(side, direction) for side in range(2)] for direction in ("egress", "ingress"))
+        sources = [source for source, _targets in block]
+        egress = [self._answers(side, "egress", asked) for side in range(2)]
+        ingress = [self._answers(side, "ingress", sources) for side in range(2)]
         receiving = [
-            {target: ingress[side].towards(groups[target].ends[side], consumers[side]) for target in asked}
-            for side in range(2)
+            {target: ingress[side].towards(groups[target].ends[side]) for target in asked} for side in range(2)
         ]
         for source, targets in block:
             one = groups[source]
-            sending = [egress[side].towards(one.ends[side], providers[side]) for side in range(2)]
+            sending = [egress[side].towards(one.ends[side]) for side in range(2)]
             for target in targets:
                 other = groups[target]
                 old, new = (
@@ -208,13 +207,12 @@ class Pairs:
                     if gained or lost:
                         yield Cell(source, target, gained, lost)
 
-    def _classes(self, side: int, chosen: Iterable[int]) -> int:
-        classes = {self._groups[index].classes[side] for index in chosen} - {-1}
-        return to_bits(sorted(classes))
-
-    def _answers(self, side: int, direction: Direction) -> Answers:
+    def _answers(self, side: int, direction: Direction, peers: Iterable[int]) -> Answers:
         comparison = self._comparison
-        return Answers(self._deciders[side], direction, comparison.services, comparison.concerns, self._numbers)
+        classes = to_bits(sorted({self._groups[index].classes[side] for index in peers} - {-1}))
+        return Answers(
+            self._deciders[side], direction, comparison.services, comparison.concerns, self._numbers, classes
+        )
 
     def _difference(self, *answers: int) -> tuple[Intervals, Intervals]:
         """Of egress and ingress before, egress and ingress after: what both allow after only, and before only."""

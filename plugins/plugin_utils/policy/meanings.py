@@ -127,7 +127,7 @@ class Comparison:
         ]
         bound = [self._bound(side, direction, column, len(numbers)) for side, column in enumerate(columns)]
         by_atom: dict[int, list[int]] = {}
-        for key in np.setxor1d(bound[0], bound[1]).tolist():
+        for key in np.setxor1d(bound[0], bound[1], assume_unique=True).tolist():
             atom, number = divmod(key, len(numbers))
             by_atom.setdefault(atom, []).append(number)
         grouped: dict[tuple[int, ...], list[int]] = {}
@@ -140,12 +140,13 @@ class Comparison:
     def _bound(
         self, side: int, direction: Direction, numbers: npt.NDArray[np.int64], count: int
     ) -> npt.NDArray[np.int64]:
-        """One number for each pair of an atom and a rule that binds it."""
+        """One number for each pair of an atom and a rule that binds it, ascending."""
         of_class = self._deciders[side].compiled.of_class[direction]
         rows = [of_class[pair[side]] for pair in self.atoms.pairs]
         atoms = np.repeat(np.arange(len(rows), dtype=np.int64), np.fromiter(map(len, rows), np.int64, len(rows)))
         positions = np.fromiter(chain.from_iterable(rows), np.int64, len(atoms))
-        return atoms * count + numbers[positions]
+        keys = np.sort(atoms * count + numbers[positions])
+        return keys[np.concatenate(([True], keys[1:] != keys[:-1]))[: len(keys)]]
 
     def _meaning(self, side: int, copy: Copy) -> Meaning:
         rule = copy.artifact

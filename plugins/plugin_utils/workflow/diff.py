@@ -14,6 +14,7 @@ from typing import Any
 from ..model import services as line
 from ..model.addresses import FAMILIES, FAMILY_NAMES
 from ..model.bundle import Bundle
+from ..model.calendar import Validity
 from ..model.forms import of_artifact
 from ..model.intervals import Intervals, normalised, union
 from ..model.lifting import Lifter
@@ -21,6 +22,7 @@ from ..model.live import allow_everything
 from ..orchestration.bundles import load_bundle, whole_bundle_digest
 from ..orchestration.pairs import Pairs, PointForms
 from ..orchestration.planstore import provisioned
+from ..orchestration.said import Said
 from ..orchestration.statements import Statement, statements
 from ..orchestration.store import Store
 from ..policy.bundling import workload_entries
@@ -29,6 +31,7 @@ from ..policy.decide import Decider, End
 from ..policy.difference import ChangedBox, PolicyDifference, compare_over_time
 from ..policy.ends import Group
 from ..policy.imagined import compare_imagined
+from ..policy.moments import moments_of
 from .inputs import Hosts, Inputs, load
 from .revisions import Source, read
 
@@ -90,20 +93,42 @@ def compare_inputs(old: Inputs, new: Inputs, stage: Stage = "active", intent: bo
 
 
 def diff_bundles(before: Bundle, after: Bundle, at: datetime) -> DiffReport:
-    """What two bundles let through, end to end, by the modes they were compiled with."""
+    """What two bundles let through from `at` on, end to end, by the modes they were compiled with.
+
+    What differs only later says since when; of what was said for an earlier moment it repeats only services between
+    addresses that were not all said then.
+    """
     workloads = {**before.workloads, **after.workloads}
     lifter = Lifter(workloads)
-    found = statements(pairs_of(before, after, at, lifter).changes(), workloads, lifter)
+    moments = moments_of(_validities(before, after), at)
     boxes: dict[str, list[ChangedBox]] = {"allowed": [], "denied": []}
-    for one in found:
-        if one.verdict in boxes:
-            boxes[one.verdict].extend(_changed_boxes(one))
+    said = Said()
+    for moment in moments.moments:
+        changes = pairs_of(before, after, moment, lifter).changes()
+        fresh = changes if len(moments.moments) == 1 else said.fresh(changes)
+        for one in statements(fresh, workloads, lifter):
+            if one.verdict in boxes:
+                boxes[one.verdict].extend(_changed_boxes(one, None if moment == at else moment))
     return DiffReport(
-        PolicyDifference(tuple(boxes["allowed"]), tuple(boxes["denied"])),
+        PolicyDifference(tuple(boxes["allowed"]), tuple(boxes["denied"]), moments.complete),
         "bundles",
         tuple(sorted(set(before.workloads) - set(after.workloads))),
         tuple(sorted(set(after.workloads) - set(before.workloads))),
     )
+
+
+def _validities(before: Bundle, after: Bundle) -> set[Validity]:
+    """When rules of the two count; nothing where they are one bundle."""
+    if before.digest == after.digest:
+        return set()
+    return {
+        rule.validity
+        for bundle in (before, after)
+        for policy in {entry.policy for entry in bundle.points.values()}
+        for part in bundle.policies[policy]
+        for rule in part.rules
+        if rule.timed
+    }
 
 
 def pairs_of(before: Bundle, after: Bundle, at: datetime, lifter: Lifter) -> Pairs:
@@ -122,15 +147,15 @@ def _point_forms(name: str, before: Bundle, after: Bundle, at: datetime) -> Poin
     return PointForms(name, entry.workload, old, new)
 
 
-def _changed_boxes(one: Statement) -> Iterator[ChangedBox]:
+def _changed_boxes(one: Statement, since: datetime | None) -> Iterator[ChangedBox]:
     witness = one.witness
     ends = (witness.consumer or witness.consumer_address, witness.provider or witness.provider_address)
     for family in FAMILIES:
         if FAMILY_NAMES[family] in one.families:
             services = line.parse_all(one.services)
-            yield ChangedBox(
-                family, one.consumers.words, one.providers.words, services, one.pairs, (*ends, witness.service)
-            )
+            shown = (*ends, witness.service)
+            words = one.consumers.words, one.providers.words
+            yield ChangedBox(family, *words, services, one.pairs, shown, since=since)
 
 
 def bundle_named(store: Store, text: str) -> Bundle | None:

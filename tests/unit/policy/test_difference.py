@@ -23,6 +23,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.imagined 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.reach import Reach
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile import compile_bundle
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.diff import diff, diff_bundles
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import load
 
 from ...semantics.fixtures import NOW, inputs_of, inventory_host
 from ...support.policies import World, random_world
@@ -340,3 +341,52 @@ def test_with_an_inventory_an_end_of_a_rule_is_a_difference(tmp_path: Path) -> N
     report = diff(*paths, lambda _names, _timezone: hosts, at=ASKED).to_dict()
     assert [box["since"] for box in report["newly_denied"]] == ["2026-12-25T00:00:00+00:00"]
     assert not report["newly_allowed"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"more": ", expires: 2026-12-24"}),
+        ({"more": ", expires: 2029-01-01"}, {"more": ", expires: 2030-01-01"}),
+        ({}, {"more": NIGHT % 22}),
+        ({"more": NIGHT % 22}, {"more": NIGHT % 23}),
+        ({"more": NIGHT % 22}, {"more": NIGHT % 22, "id": "renamed"}),
+        ({"more": NIGHT % 22}, {"more": NIGHT % 22, "services": "tcp/80-82"}),
+    ],
+)
+def test_two_bundles_are_compared_over_time_as_their_policies_are(tmp_path: Path, first: dict, second: dict) -> None:
+    hosts = [
+        inventory_host("web-1", {"labels": {"app": "shop", "role": "web"}, "addresses": ["10.0.0.1"]}),
+        inventory_host("db-1", {"labels": {"app": "shop", "role": "db"}, "addresses": ["10.0.0.2"]}),
+    ]
+    mode = "\n---\nmodes: [{match: {app: shop}, mode: full}]\n"
+    paths = versions(tmp_path, *(TIMED % {**PLAIN, **change} + mode for change in (first, second)))
+    expected = diff(*paths, lambda _names, _timezone: hosts, at=ASKED).to_dict()
+    bundles = (compile_bundle(load(path, lambda _names, _timezone: hosts, ASKED)) for path in paths)
+    found = diff_bundles(*bundles, ASKED).to_dict()
+    assert found["complete"]
+    for key in ("newly_allowed", "newly_denied"):
+        said = [[(box["since"], *box["services"]) for box in report[key]] for report in (expected, found)]
+        assert said[0] == said[1]
+
+
+def test_two_bundles_with_more_combinations_than_are_compared_say_so(tmp_path: Path) -> None:
+    hosts = [
+        inventory_host("web-1", {"labels": {"app": "shop", "role": "web"}, "addresses": ["10.0.0.1"]}),
+        inventory_host("db-1", {"labels": {"app": "shop", "role": "db"}, "addresses": ["10.0.0.2"]}),
+    ]
+    rules = [
+        f"      - {{id: d{day}, from: {{role: web}}, to: {{role: db}}, services: [tcp/{day}], "
+        f"expires: {datetime.fromordinal(ASKED.toordinal() + day):%Y-%m-%d}}}"
+        for day in range(1, 70)
+    ]
+    mode = "\n---\nmodes: [{match: {app: shop}, mode: full}]\n"
+    text = "\n".join([TIMED % PLAIN, *rules]) + mode
+    paths = versions(tmp_path, text, text.replace("tcp/80-81", "tcp/80"))
+    bundles = [compile_bundle(load(path, lambda _names, _timezone: hosts, ASKED)) for path in paths]
+    found = diff_bundles(*bundles, ASKED).to_dict()
+    assert not found["complete"]
+    assert [box["services"] for box in found["newly_denied"]] == [["tcp/81"]]
+    assert diff_bundles(bundles[0], bundles[0], ASKED).difference.empty
+    # With the inventory it is known which rules the change concerns: none of those that end.
+    assert diff(*paths, lambda _names, _timezone: hosts, at=ASKED).to_dict()["complete"]
