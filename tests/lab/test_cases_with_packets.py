@@ -4,12 +4,13 @@
 """The cases of the semantics on the kernel: rendered, loaded, and asked with real packets.
 
 Left out, because no packet can show them here: questions about other moments, staged answers, protocols without a
-prober, group destinations, unknown and mixed answers, and two workloads at one address.
+prober, group destinations, unknown and mixed answers, and two workloads at one address. Cases speak of their own moment;
+what depends on the time is shifted to now, as the clock of the machine is never moved.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -19,7 +20,8 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nfta
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.compile import compile_bundle
 from extensions.lab.lab import Cell, Lab
 
-from ..semantics.fixtures import Case, Question, load_cases
+from ..semantics.fixtures import NOW, Case, Question, load_cases
+from ..support.timed import shifted
 
 pytestmark = [pytest.mark.lab, pytest.mark.kernel]
 OUTSIDERS = {"outside": "203.0.113.7", "office": "198.51.100.7", "manager": "10.0.0.5", "manager-2": "203.0.113.5"}
@@ -106,7 +108,9 @@ def test_real_packets_go_as_the_case_says(lab: Lab, case: tuple[Case, dict[Cell,
         if artifact is None or artifact.idle:
             lab.run(name, ["nft", "-f", "-"], input=REMOVE)
             continue
-        policy = Policy.parse(dict(render(artifact, artifact.policy_digest(), datetime.now(UTC)).payload))
+        now = datetime.now(UTC).replace(microsecond=0)
+        artifact = shifted(artifact, NOW, now, timedelta(minutes=5))
+        policy = Policy.parse(dict(render(artifact, artifact.policy_digest(), now).payload))
         lab.nft(name, replace(policy, policy.members, trusted=True))
 
     seen = lab.matrix(cells)
