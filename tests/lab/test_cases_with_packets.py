@@ -4,8 +4,8 @@
 """The cases of the semantics on the kernel: rendered, loaded, and asked with real packets.
 
 Left out, because no packet can show them here: questions about other moments, staged answers, protocols without a
-prober, group destinations, unknown and mixed answers, and two workloads at one address. Cases speak of their own moment;
-what depends on the time is shifted to now, as the clock of the machine is never moved.
+prober, group destinations, unknown and mixed answers, and two workloads at one address.
+Cases speak of their own moment: what depends on the time is shifted to now, for the machine's clock is never moved.
 """
 
 from __future__ import annotations
