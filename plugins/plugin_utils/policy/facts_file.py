@@ -20,7 +20,7 @@ from pydantic import Field
 from ..model.errors import Finding, Place, PolicyError
 from ..model.facts import Facts, ObservedLabel, Session
 from ..model.labels import Fact
-from ..model.policy import Policy
+from ..model.policy import LabelDeclaration, Policy
 from ..model.schedule import later
 from .documents import nodes
 from .documents.moments import read_end, read_moment
@@ -176,6 +176,7 @@ class _Reader:
                             nearest(key, declared) or "Declare it in settings.labels.",
                         )
                     label = self._label(workload, key, written, here[key])
+                    _refuse_other_values(declared[key], workload, key, label)
                     _merge(gathered.labels.setdefault(workload, {}), workload, key, label)
 
     def _label(self, workload: str, key: str, written: Any, spot: Spot) -> ObservedLabel:
@@ -248,6 +249,20 @@ class _Reader:
                 place,
                 "Fetch the file again from its source.",
             )
+
+
+def _refuse_other_values(declaration: LabelDeclaration, workload: str, key: str, label: ObservedLabel) -> None:
+    """A value that no rule can name would match every `!=`: `Infected` is not `infected`.
+
+    Raises PolicyError (E-LABEL-VALUE).
+    """
+    if declaration.values and label.fact.value not in declaration.values:
+        raise PolicyError(
+            "E-LABEL-VALUE",
+            f"{workload}: {key} is never {label.fact.value!r}: settings.labels lists its values.",
+            label.place,
+            nearest(label.fact.value, declaration.values) or f"Valid: {', '.join(declaration.values)}.",
+        )
 
 
 def _merge(labels: dict[str, ObservedLabel], workload: str, key: str, label: ObservedLabel) -> None:

@@ -90,6 +90,8 @@ def test_json_is_read_like_yaml() -> None:
             "after it was observed",
         ),
         (TTL + "labels: {pc-1: {postur: ok}}\n", "E-LABEL-KEY", 5, "'postur' is not declared"),
+        (TTL + "labels: {pc-1: {posture: Bad}}\n", "E-LABEL-VALUE", 5, "posture is never 'Bad'"),
+        (TTL + "labels: {pc-1: {posture: {value: worse}}}\n", "E-LABEL-VALUE", 5, "posture is never 'worse'"),
         (TTL + "labels: {pc-1: {posture: yes}}\n", "E-FACTS", 5, "posture is yes, not text"),
         (TTL + "labels: {pc-1: {posture: [ok]}}\n", "E-FACTS", 5, "is a list, not text"),
         (TTL + "labels: {pc-1: {posture: {valu: ok}}}\n", "E-FACTS", 5, "cannot be read"),
