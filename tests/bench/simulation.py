@@ -23,7 +23,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_
     answer_by_keys,
     build_keys,
 )
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_rows import Question
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_questions import Question
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.edges_file import read_edges, write_edges
 
 from . import estates

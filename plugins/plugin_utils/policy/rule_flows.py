@@ -23,7 +23,7 @@ from .changes import Home
 from .compile import Compiled
 from .resolve import Element, resolve_peer
 from .simulate import Simulation
-from .simulate_rows import ALLOWED, DENIED, Question
+from .simulate_questions import ALLOWED, DENIED, Question
 
 #: From so many conversations on, a rule is justified.
 ENOUGH = 10

@@ -27,7 +27,8 @@ from ..model.estate import DIRECTIONS, Direction, Estate
 from ..model.intervals import contains
 from .decide import Decider, End
 from .simulate_kinds import NO_KIND, Kinds, kinds_of
-from .simulate_rows import ALLOWED, DENIED, UNKNOWN, Atoms, Bytes, Question, Rows, validity_of
+from .simulate_questions import ALLOWED, DENIED, UNKNOWN, Atoms, Bytes, Question, validity_of
+from .simulate_rows import Rows
 from .simulate_tables import Table
 
 #: Flows that are looked up at once: what a processor keeps near.
@@ -113,7 +114,9 @@ class Simulation:
                 timed = self._ingress.timed(provider, atom) | self._egress.timed(consumer, atom)
                 rows = np.flatnonzero(timed)
                 if len(rows):
-                    codes[rows] = self._at_their_time(part.start + rows, consumer[rows], provider[rows], atom[rows])
+                    codes[rows] = agreed(
+                        *self._at_their_time(part.start + rows, consumer[rows], provider[rows], atom[rows])
+                    )
         self._to_itself(consumer, provider, itself, codes)
         if self._odd.any():
             for row in np.flatnonzero(self._odd[consumer] | self._odd[provider]):
@@ -143,8 +146,8 @@ class Simulation:
         consumer: npt.NDArray[np.int32],
         provider: npt.NDArray[np.int32],
         atom: Index,
-    ) -> Bytes:
-        """Answers about flows that rules with a time speak of; unknown where those of its times differ."""
+    ) -> tuple[Bytes, Bytes]:
+        """The bitwise and and or of the answers at all times of flows that rules with a time speak of."""
         begun, ended = self._stretches(rows)
         both = np.full(len(rows), 0xFF, np.uint8)
         either = np.zeros(len(rows), np.uint8)
@@ -157,7 +160,7 @@ class Simulation:
                 code &= self._egress.lookup(consumer[here], provider[here], atom[here], context)
                 both[here] &= code
                 either[here] |= code
-        return agreed(both, either)
+        return both, either
 
     def _stretches(self, rows: npt.NDArray[np.intp]) -> tuple[Index, Index]:
         """The stretch of time in which a flow was first seen, and the one in which it was last seen."""
@@ -175,19 +178,22 @@ class Simulation:
         return set(self.contexts.of[begun : ended + 1])
 
     def straddling(self) -> npt.NDArray[np.bool_]:
-        """Flows that rules with a time may speak of, and that were seen in more than one context."""
+        """Flows that were seen in several contexts, in which a rule with a time may make a difference."""
         edges = self.edges
         found = np.zeros(len(edges), np.bool_)
         if len(self.contexts.moments) < 2:
             return found
-        atom = self.atoms.of[edges.service]
-        if not self.kinds.items:
-            begun, ended = self._stretches(np.arange(len(edges)))
-            return np.asarray(begun != ended, np.bool_)
-        asked = self._ingress.timed(edges.provider, atom) | self._egress.timed(edges.consumer, atom)
-        rows = np.flatnonzero(asked | self._odd[edges.consumer] | self._odd[edges.provider])
-        begun, ended = self._stretches(rows)
-        found[rows] = begun != ended
+        begun, ended = self._stretches(np.arange(len(edges)))
+        odd = self._odd[edges.consumer] | self._odd[edges.provider]
+        found = np.asarray((begun != ended) & odd, np.bool_)
+        rows = np.flatnonzero((begun != ended) & ~odd)
+        if len(rows):
+            consumer, provider = edges.consumer[rows], edges.provider[rows]
+            atom = self.atoms.of[edges.service[rows]]
+            asked = self._ingress.timed(provider, atom) | self._egress.timed(consumer, atom)
+            rows, consumer, provider, atom = rows[asked], consumer[asked], provider[asked], atom[asked]
+            both, either = self._at_their_time(rows, consumer, provider, atom)
+            found[rows] = both != either
         return found
 
     def _one_by_one(self, row: int) -> int:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .simulate_rows import ALLOWED, DENIED, UNKNOWN
+from .simulate_questions import ALLOWED, DENIED, UNKNOWN
 
 Change = Literal["unchanged", "newly_blocked", "newly_allowed", "unknown", "would_block"]
 #: `would_block`: passes with the draft only because a side enforces nothing today; passed in full mode before.

@@ -25,7 +25,7 @@ from .simulate import Simulation
 from .simulate_changes import sorted_into
 from .simulate_groups import words
 from .simulate_kinds import NO_KIND, cuts, kinds_of
-from .simulate_rows import Atoms, Bytes, Question
+from .simulate_questions import Atoms, Bytes, Question
 
 
 def build_keys(edges: Edges, compiled: Compiled) -> Keys:

@@ -14,81 +14,22 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 import numpy as np
-import numpy.typing as npt
 
 from ..model.addresses import FAMILIES, Family, Prefix
 from ..model.artifact import FAILSAFE, ORDER
-from ..model.calendar import Validity
 from ..model.estate import Direction, Mode
-from ..model.intervals import Intervals
 from .classes import positions_of, to_bits
-from .compile import Compiled, Copy, NamedPeer
-from .decide import End
+from .compile import Copy
 from .simulate_kinds import Kind
+from .simulate_questions import ALLOWED, UNKNOWN, Atoms, Bytes, Question, validity_of
+from .simulate_tiers import Leaf, evaluate, fate, unpacked
 
-DENIED, UNKNOWN, ALLOWED = 0, 2, 3
 #: Instead of the number of a part: the side enforces nothing.
 UNENFORCED = -1
-Bytes = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One policy, by today's modes or by intent: as if every managed side were in full."""
-
-    compiled: Compiled
-    intent: bool = False
-
-    def mode(self, direction: Direction, end: End) -> Mode | None:
-        workload = end.workload
-        if workload is None or not workload.managed:
-            return None
-        if self.intent:
-            return "full"
-        return workload.modes.of(direction) if workload.enforces(direction) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A copy as this side sees it: where it stands, what it does, about which kinds of peers."""
-
-    tier: int
-    action: str
-    peers: int
-
-
-class Atoms:
-    """Stretches of the service line that no rule of the questions divides. `of[point]` is the atom of a point."""
-
-    def __init__(self, questions: Sequence[Question]) -> None:
-        found: set[int] = {0}
-        spoken: set[Intervals] = set()
-        for compiled in {id(one.compiled): one.compiled for one in questions}.values():
-            for copies in compiled.copies.values():
-                spoken.update(copy.artifact.services for copy in copies)
-            spoken.update(peer.origin.rule.services for peer in compiled.by_name)
-        for services in spoken:
-            found.update(cut for low, high in services for cut in (low, high + 1))
-        self.starts = sorted(found)
-        points = np.arange(0x60000)
-        self.of = (np.searchsorted(np.array(self.starts), points, "right") - 1).astype(np.int64)
-        self._masks: dict[Intervals, int] = {}
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def mask(self, services: Intervals) -> int:
-        """The atoms of a set of services as a bitset."""
-        if services not in self._masks:
-            positions = [
-                int(atom)
-                for low, high in services
-                for atom in range(int(self.of[low]), int(self.of[min(high, 0x5FFFF)]) + 1)
-            ]
-            self._masks[services] = to_bits(positions)
-        return self._masks[services]
 
 
 class Rows:
@@ -125,7 +66,7 @@ class Rows:
         self._leaf_of: dict[tuple[int, str], dict[int, tuple[tuple[int, ...], int, bool]]] = {}
         self._leaves: dict[Leaf, int] = {}
         self._leaf_list: list[Leaf] = []
-        self._reach: dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]] = {}
+        self._fates: dict[tuple[object, ...], Bytes] = {}
         self._answers: dict[tuple[object, ...], int] = {}
         self._answer_of: dict[tuple[int, int], int] = {(self._everyone, 0): 0}
         self._bytes: list[Bytes] = [np.full(len(kinds), ALLOWED, np.uint8)]
@@ -214,35 +155,54 @@ class Rows:
         said = self._speeches[place, at]
         return [self._answer(part, tuple(said.leaves.get(atom, ())), bool(said.named >> atom & 1)) for atom in atoms]
 
-    def answer_without(self, policy: int, atom: int, numbers: Sequence[int], at: datetime) -> Bytes | None:
-        """A byte per kind of peer: the answer of the only question without these copies; None: nothing is enforced."""
+    def answer_with(
+        self, policy: int, atom: int, at: datetime, removed: Sequence[int] = (), added: Sequence[Leaf] = ()
+    ) -> Bytes | None:
+        """A byte per kind of peer: the answer of the only question without some copies and with some leaves.
+
+        None: nothing is enforced.
+        """
         [place] = self._parts_of[policy]
         if place == UNENFORCED:
             return None
+        part, leaves, named = self._said(place, atom, at)
+        known = self._leaf_of[part.home, part.zone]
+        copies = self._compiled[part.home].copies[self.direction]
+        for number in removed:
+            if number in part.copies and atom in known[number][0] and copies[number].artifact.valid(at):
+                leaves.remove(known[number][1])
+        leaves += [self._number_of(leaf) for leaf in added]
+        return self._bytes[self._answer(part, tuple(leaves), named)]
+
+    def fate_of(self, policy: int, atom: int, at: datetime) -> Bytes:
+        """What one rule more or less means for every kind of peer (`simulate_tiers.fate`), of the only question."""
+        [place] = self._parts_of[policy]
+        if place == UNENFORCED:
+            return np.zeros(len(self.kinds), np.uint8)
+        part, leaves, named = self._said(place, atom, at)
+        key = (part.mode, part.home if named else None, tuple(leaves))
+        if key not in self._fates:
+            everyone = self._everyone & ~self._loopback
+            otherwise = (everyone, 0) if part.mode == "selective" else (0, self._nobody[part.home] if named else 0)
+            self._fates[key] = fate([self._leaf_list[leaf] for leaf in leaves], everyone, otherwise, len(self.kinds))
+        return self._fates[key]
+
+    def _said(self, place: int, atom: int, at: datetime) -> tuple[_Part, list[int], bool]:
         part = self._part_list[place]
         self._answers_of(place, [], at)
         said = self._speeches[place, at]
-        leaves = list(said.leaves.get(atom, ()))
-        known = self._leaf_of[part.home, part.zone]
-        for number in numbers:
-            if number in part.copies and atom in known[number][0]:
-                leaves.remove(known[number][1])
-        return self._bytes[self._answer(part, tuple(leaves), bool(said.named >> atom & 1))]
+        return part, list(said.leaves.get(atom, ())), bool(said.named >> atom & 1)
 
-    def reach_of(self, number: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]:
-        """Of a copy of the only question: the atoms it speaks about, and the kinds it can mean as peers in any zone."""
-        if number not in self._reach:
-            [home] = self._compiled
-            copy = self._compiled[home].copies[self.direction][number]
-            spoken = np.array(list(positions_of(self.atoms.mask(copy.artifact.services))), np.int64)
-            peers = None
-            if copy.artifact.peers is not None and not copy.peer_prefixes:
-                bits = 0
-                for position in positions_of(copy.peer_bits):
-                    bits |= self._classes[home].get(position, 0)
-                peers = _unpacked(bits, len(self.kinds)).astype(np.bool_)
-            self._reach[number] = spoken, peers
-        return self._reach[number]
+    def kinds_in(self, classes: int) -> Bytes:
+        """A byte per kind: 1 for those in some of the classes of the only policy."""
+        return unpacked(self.everyone_or(classes), len(self.kinds))
+
+    def everyone_or(self, classes: int | None) -> int:
+        """The kinds in some classes as a bitset, None for everyone."""
+        if classes is None:
+            return self._everyone
+        [home] = self._compiled
+        return reduce(or_, (self._classes[home].get(position, 0) for position in positions_of(classes)), 0)
 
     def _speak(self, part: _Part, at: datetime) -> _Speech:
         compiled = self._compiled[part.home]
@@ -267,7 +227,9 @@ class Rows:
 
     def _leaf(self, part: _Part, copy: Copy) -> int:
         rule = copy.artifact
-        leaf = Leaf(ORDER.index(rule.tier), rule.action, self._peers_of(part, copy))
+        return self._number_of(Leaf(ORDER.index(rule.tier), rule.action, self._peers_of(part, copy)))
+
+    def _number_of(self, leaf: Leaf) -> int:
         number = self._leaves.setdefault(leaf, len(self._leaf_list))
         if number == len(self._leaf_list):
             self._leaf_list.append(leaf)
@@ -310,7 +272,7 @@ class Rows:
             number = self._answer_of.setdefault(answer, len(self._bytes))
             if number == len(self._bytes):
                 self._bytes.append(
-                    _unpacked(answer[0], count) * np.uint8(ALLOWED) | _unpacked(unknown, count) * np.uint8(UNKNOWN)
+                    unpacked(answer[0], count) * np.uint8(ALLOWED) | unpacked(unknown, count) * np.uint8(UNKNOWN)
                 )
             self._answers[key] = number
         return self._answers[key]
@@ -362,34 +324,4 @@ def _by_address(kinds: Sequence[Kind]) -> dict[Family, tuple[list[int], list[int
     return found
 
 
-def evaluate(leaves: Sequence[Leaf], everyone: int) -> tuple[int, int]:
-    """Peers that some tier allows, and those that no tier decides (DESIGN §3.2)."""
-    undecided, allowed = everyone, 0
-    tier = -1
-    passed = denied = opened = 0
-    for leaf in [*sorted(leaves, key=lambda leaf: leaf.tier), Leaf(len(ORDER), "", 0)]:
-        if leaf.tier != tier:
-            denied &= ~passed
-            opened &= ~(passed | denied)
-            allowed |= undecided & opened
-            undecided &= ~(denied | opened)
-            tier, passed, denied, opened = leaf.tier, 0, 0, 0
-        if leaf.action == "pass":
-            passed |= leaf.peers
-        elif leaf.action == "deny":
-            denied |= leaf.peers
-        else:
-            opened |= leaf.peers
-    return allowed, undecided
-
-
-def validity_of(peer: NamedPeer) -> Validity:
-    return Validity(*peer.window, peer.origin.rule.schedule)
-
-
-def _unpacked(bits: int, count: int) -> Bytes:
-    packed = np.frombuffer(bits.to_bytes((count + 7) // 8, "little"), np.uint8)
-    return np.unpackbits(packed, bitorder="little", count=count)
-
-
-__all__ = ["ALLOWED", "DENIED", "UNKNOWN", "Atoms", "Leaf", "Question", "Rows", "evaluate", "validity_of"]
+__all__ = ["Rows"]

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.allocation import allocating
-from .simulate_rows import Bytes, Rows
+from .simulate_questions import Bytes
+from .simulate_rows import Rows
 
 Positions = npt.NDArray[np.signedinteger[Any]]
 MISSING = -1

@@ -23,7 +23,7 @@ from ..policy.compile import Compiled
 from ..policy.simulate import Simulation
 from ..policy.simulate_changes import sorted_into
 from ..policy.simulate_keys import keys_to_look_into, summed_up, told_apart
-from ..policy.simulate_rows import Question
+from ..policy.simulate_questions import Question
 from ..visibility.edges_file import read_edges
 from ..visibility.extras import needed
 from ..visibility.keys_cache import DamagedKeysError, Kept, KeysCache, content_digest, kept_in_memory

@@ -19,7 +19,7 @@ from ..model.flows import Observations
 from ..policy.compile import Compiled
 from ..policy.simulate_changes import CHANGES, CLASSES, change_of, class_of
 from ..policy.simulate_groups import deciding, groups
-from ..policy.simulate_rows import Question
+from ..policy.simulate_questions import Question
 from .flows_asked import FlowsAsked, Judged, judged
 from .inputs import Hosts, Inputs, load
 from .revisions import AtRevision

@@ -20,7 +20,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.intervals 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy import simulate as simulating
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.decide import Decider, End
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate import Simulation
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_rows import Question
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_questions import Question
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.inputs import Inputs
 from tests.semantics.brute_force import BruteForce, service_point
 from tests.semantics.fixtures import inputs_of
