@@ -390,3 +390,49 @@ def test_two_bundles_with_more_combinations_than_are_compared_say_so(tmp_path: P
     assert diff_bundles(bundles[0], bundles[0], ASKED).difference.empty
     # With the inventory it is known which rules the change concerns: none of those that end.
     assert diff(*paths, lambda _names, _timezone: hosts, at=ASKED).to_dict()["complete"]
+
+
+ONLY_AT_NIGHT = """
+settings: {labels: {app: {}}}
+---
+modes: [{match: {app: shop}, mode: full}, {match: {app: crm}, ingress: idle, egress: %s}]
+---
+scope: shop
+match: {app: shop}
+owners: [t]
+rulesets:
+  - name: core
+    stage: active
+    rules: [{id: r, from: any, to: {app: shop}, services: [tcp/80]%s}]
+"""
+
+
+def test_a_change_of_one_end_is_seen_when_the_other_end_lets_it_through(tmp_path: Path) -> None:
+    """At noon the provider denies, so that the consumer's new mode changes nothing."""
+    hosts = [
+        inventory_host("crm-1", {"labels": {"app": "crm"}, "addresses": ["10.0.0.1"]}),
+        inventory_host("shop-1", {"labels": {"app": "shop"}, "addresses": ["10.0.0.2"]}),
+    ]
+    paths = versions(tmp_path, *(ONLY_AT_NIGHT % (mode, NIGHT % 22) for mode in ("full", "idle")))
+    report = diff(*paths, lambda _names, _timezone: hosts, at=ASKED).to_dict()
+    assert [(box["to"], *box["services"], box["since"]) for box in report["newly_allowed"] if "shop" in box["to"]] == [
+        ("app=shop", "udp/68", "udp/546", None),  # the failsafe of the provider
+        ("app=shop", "tcp/80", "2026-11-24T22:00:00+00:00"),
+    ]
+
+
+def test_two_addresses_of_one_workload_hide_no_other_workload_of_its_class(tmp_path: Path) -> None:
+    hosts = [
+        inventory_host("a", {"labels": {"app": "shop"}, "addresses": ["10.0.0.1", "10.0.0.2"]}),
+        inventory_host("b", {"labels": {"app": "shop"}, "addresses": ["10.0.0.3"]}),
+    ]
+    text = (
+        "settings: {labels: {app: {}}}\n---\nmodes: [{match: {app: shop}, mode: full}]\n---\nscope: shop\n"
+        "match: {app: shop}\nowners: [t]\nrulesets:\n  - name: core\n    stage: active\n"
+        "    rules: [{id: r, from: {app: shop}, to: {app: shop}, services: [%s]}]\n"
+    )
+    paths = versions(tmp_path, text % "tcp/80", text % "tcp/81")
+    report = diff(*paths, lambda _names, _timezone: hosts, at=ASKED).to_dict()
+    assert [(box["services"], box["pairs"]) for box in report["newly_allowed"]] == [(["tcp/81"], 2)]
+    assert [(box["services"], box["pairs"]) for box in report["newly_denied"]] == [(["tcp/80"], 2)]
+    assert {*report["newly_allowed"][0]["witness"].values()} == {"a", "b", "tcp/81"}
