@@ -72,16 +72,25 @@ class Repository:
         self.path = "" if path == "." else path
 
     def commit(self, revision: str) -> str:
-        """The full hash. Raises PolicyError (E-REVISION) for a name that is none, or that names no commit."""
+        """The full hash. Raises PolicyError (E-REVISION) for a name that is none, that names no commit, or several.
+
+        git takes a tag before a branch of its name: who may make tags would choose what a change is compared with.
+        """
         if _HOSTILE.search(revision):
             raise PolicyError(
                 "E-REVISION",
                 f"{revision!r} is not the name of one revision.",
                 hint="Name one commit: a branch, a tag, a hash, HEAD~1.",
             )
-        found = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        found = self._run("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
         if found.returncode:
             raise PolicyError("E-REVISION", f"{revision!r} is no revision of {self.top}.", hint=self._nearest(revision))
+        if b"ambiguous" in found.stderr:
+            raise PolicyError(
+                "E-REVISION",
+                f"{revision!r} names several things, such as a branch and a tag.",
+                hint=f"Write refs/heads/{revision} or refs/tags/{revision}, or a whole hash.",
+            )
         return found.stdout.decode("ascii").strip()
 
     def _nearest(self, revision: str) -> str:
@@ -168,7 +177,17 @@ class Repository:
     def _run(self, *words: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         environment = {key: value for key, value in os.environ.items() if key not in _MISLEADING}
         environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "cat"}
-        command = ["git", "--no-pager", "--literal-pathspecs", "-C", str(self._at), *words]
+        environment |= {"GIT_NO_REPLACE_OBJECTS": "1"}  # what the hash says, not what somebody put in its place
+        command = [
+            "git",
+            "--no-pager",
+            "-c",
+            "core.warnAmbiguousRefs=true",
+            "--literal-pathspecs",
+            "-C",
+            str(self._at),
+            *words,
+        ]
         try:
             return subprocess.run(
                 command,

@@ -188,6 +188,25 @@ def test_hostile_names_are_refused_before_git_sees_them(policy: Path, name: str)
     assert "not the name of one revision" in refused.value.message
 
 
+def test_a_name_that_is_a_branch_and_a_tag_is_refused(git: Git, policy: Path) -> None:
+    git("config", "core.warnAmbiguousRefs", "false")
+    git("tag", "main", "HEAD~1")
+    for name in ("main", "main~0"):
+        with pytest.raises(PolicyError, match=f"'{name}' names several things") as caught:
+            policy_at(name, policy)
+        assert caught.value.code == "E-REVISION"
+
+    assert policy_at("refs/heads/main", policy)[0].digest == load(policy)[0].digest
+    assert policy_at("refs/tags/main", policy)[0].digest == policy_at("v1", policy)[0].digest
+
+
+def test_a_commit_is_what_its_hash_says_and_not_what_replaces_it(git: Git, policy: Path) -> None:
+    before = policy_at("HEAD~1", policy)[0].digest
+    git("replace", "HEAD~1", "HEAD")
+
+    assert policy_at("v1", policy)[0].digest == before
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("mian", "main"), ("v2", "v1"), ("HEAD~9", "history"), ("HAED", "HEAD"), ("0123abcdef", "branch")],
