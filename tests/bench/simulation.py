@@ -14,10 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.estate import Estate
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.keys import Keys
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.policy import Policy
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.compile import compile_policy
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.compile import Compiled, compile_policy
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.resolve import resolve_rule
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate import Simulation
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_changes import CHANGES, change_of
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_draft import tried
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_edit import KeyedVerdicts
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_keys import (
     answer_by_keys,
@@ -25,6 +29,8 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_
 )
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_questions import Question
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.edges_file import read_edges, write_edges
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.keys_cache import content_digest
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.workflow.flows_asked import FlowsAsked, judged
 
 from . import estates
 from .measuring import CouldNotRun, Figure, Figures, cost, measurement
@@ -102,6 +108,45 @@ def _cold(quick: bool) -> Figures:
         )  # fmt: skip
 
 
+@measurement("simulate-kept", pure=False)
+def _kept(quick: bool) -> Figures:
+    """A draft through the workflow, with the sums of the flows that an earlier run kept in the store."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise CouldNotRun(f"{error.name} is not installed (extra flows)") from None
+    count = 100_000 if quick else COLD
+    policy, estate = estates.parsed("S" if quick else "M")
+    compiled, draft = compile_policy(policy, estate), compile_policy(without_rules(policy, 20), estate)
+    questions = [Question(one, intent) for intent in (False, True) for one in (compiled, draft)]
+    with tempfile.TemporaryDirectory() as directory:
+        path, store = Path(directory) / "flows.parquet", Path(directory) / "store"
+        write_edges(Traffic(compiled).edges(count, 3), path)
+
+        def asked(kept: bool):
+            flows = FlowsAsked(path, store=store if kept else None)
+            return judged(flows, compiled, questions, CHANGES, change_of, "unchanged")
+
+        without, plain = cost(lambda: asked(False))
+        first, _made = cost(lambda: asked(True))
+        again, found = cost(lambda: asked(True))
+        totals = [
+            [int(one.simulation.edges.count[one.kinds == place].sum()) for place in range(1, len(CHANGES))]
+            for one in (plain, found)
+        ]
+        if totals[0] != totals[1] or not sum(totals[0]) or found.findings:
+            raise AssertionError(f"the kept sums say {totals[1]}, the flows {totals[0]}")
+        digest = cost(lambda: content_digest(path))[0].cpu
+        size = sum(item.stat().st_size for item in store.rglob("*") if item.is_file())
+        yield Figure(
+            "simulate-kept", again.cpu, "s", None,
+            f"{count:,} flows, a draft without 20 rules by modes and by intent; without the cache {without.cpu:.2f} s, "
+            f"the first run, which makes it, {first.cpu:.2f} s; of it {digest:.2f} s look at the content of "
+            f"{path.stat().st_size / 1e6:.0f} MB; the entry takes {size / 1e6:.0f} MB, "
+            f"{len(found.kinds):,} of its flows are read",
+        )  # fmt: skip
+
+
 @measurement("simulate-keys", pure=True)
 def _keys(quick: bool) -> Figures:
     """The key store: flows summed up once, a draft tried on the sums."""
@@ -123,39 +168,74 @@ def _keys(quick: bool) -> Figures:
         f"{size:,} flows summed up by what the policy tells apart; "
         f"{size / statistics.median(built) / 1e6:.1f} million a second",
     )  # fmt: skip
-    verdicts = KeyedVerdicts(keys, compiled)
+    ready, verdicts = cost(lambda: _ready(keys, compiled))
     full = []
     for number in range(3 if quick else 7):
         draft = compile_policy(without_rules(policy, 5 + number), estate)
 
-        def tried(draft=draft):
-            answers = answer_by_keys(keys, [Question(draft)], _no_edges)
-            return answers, np.flatnonzero(answers.codes != verdicts.codes)
+        def trial(draft=draft):
+            found = tried(verdicts, draft)
+            return found, np.flatnonzero(found.codes != verdicts.codes)
 
-        used, (answers, changed) = cost(tried)
+        used, (found, changed) = cost(trial)
         full.append(used.cpu)
-        if answers.split.any() or not len(changed):
-            raise AssertionError("a draft that only lacks rules changes keys and splits none")
-    lookup = cost(lambda: answers.simulation.codes(keys.itself))[0].cpu
+        if found.split.any() or found.whole or not len(changed):
+            raise AssertionError("a draft that only lacks rules changes keys, splits none and leaves most alone")
+    anew, answers = cost(lambda: answer_by_keys(keys, [Question(draft)], _no_edges))
+    if not np.array_equal(answers.codes, found.codes):
+        raise AssertionError("the keys whose rules did not change have other answers anew")
     yield Figure(
         "simulate-keys-draft", statistics.median(full), "s", None if quick else 0.3,
         f"{flows:,} flows, drawn and summed up in {batches} batches: {len(keys):,} keys; from a compiled draft to the "
-        f"keys that change, the verdicts of the policy known; the lookups alone {lookup:.3f} s; compile not included",
+        f"keys that change; compile not included, nor the {ready.cpu:.1f} s in which the policy's own verdicts are "
+        f"made ready; all keys anew, as where the draft tells workloads apart otherwise: {anew.cpu:.2f} s",
     )  # fmt: skip
-    names = sorted({copy.artifact.id for copy in compiled.copies["ingress"] if copy.origin is not None})
-    random.Random(11).shuffle(names)
-    edits, changed = [], []
-    for name in names[: 20 if quick else 400]:
-        start = time.process_time()
-        change = verdicts.without(name)
-        edits.append(time.process_time() - start)
-        changed.append(len(change.keys))
-    edits.sort()
+    times, none = _edits(policy, estate, verdicts, 20 if quick else 300)
+    every = sorted(time for found in times.values() for time in found)
+    kinds = ", ".join(f"{kind} {sorted(found)[int(len(found) * 0.95)]:.2f}" for kind, found in times.items())
     yield Figure(
-        "simulate-keys-edit", 1e3 * edits[int(len(edits) * 0.95)], "ms", None if quick else 2.0,
-        f"one rule taken away, 95 of 100; median {1e3 * statistics.median(edits):.2f}, most {1e3 * edits[-1]:.1f} ms; "
-        f"{len(edits)} rules, up to {max(changed):,} keys change",
+        "simulate-keys-edit", every[int(len(every) * 0.95)], "ms", None if quick else 2.0,
+        f"one rule taken away, added or changed, 95 of 100; median {statistics.median(every):.2f}, most "
+        f"{every[-1]:.1f} ms; by kind {kinds} ms; {len(every)} edits, "
+        f"and {none} (rules with addresses) that want a draft",
     )  # fmt: skip
+
+
+def _ready(keys: Keys, compiled: Compiled) -> KeyedVerdicts:
+    verdicts = KeyedVerdicts(keys, compiled)
+    verdicts.without("none")
+    if not verdicts.editable or not verdicts.sides:
+        raise AssertionError("rules of the estate have no times")
+    return verdicts
+
+
+def _edits(policy: Policy, estate: Estate, verdicts: KeyedVerdicts, count: int) -> tuple[dict[str, list[float]], int]:
+    """Milliseconds of every edit by its kind, and how many edits only a draft can answer."""
+    [scope] = policy.scopes
+    rules = [(rule, ruleset) for ruleset in scope.rulesets for rule in ruleset.rules]
+    random.Random(11).shuffle(rules)
+    times: dict[str, list[float]] = {"removed": [], "added": [], "services": [], "action": []}
+    none = changed = 0
+    for rule, ruleset in rules[:count]:
+        other = "deny" if rule.action == "allow" else "allow"
+        edits = {
+            "removed": (f"{rule.id}@{scope.name}/{ruleset.name}", None),
+            "added": ("", replace(rule, id="new", consumers=rule.providers, providers=rule.consumers)),
+            "services": (f"{rule.id}@{scope.name}/{ruleset.name}", replace(rule, services=((22, 22), (443, 443)))),
+            "action": (f"{rule.id}@{scope.name}/{ruleset.name}", replace(rule, action=other)),
+        }
+        for kind, (old, new) in edits.items():
+            item = None if new is None else resolve_rule(new, scope, ruleset, estate.workloads)
+            start = time.process_time()
+            change = verdicts.edited(old, item)
+            if change is None:
+                none += 1
+                continue
+            times[kind].append(1e3 * (time.process_time() - start))
+            changed += len(change.keys) > 0
+    if not changed:
+        raise AssertionError("no edit changes a key")
+    return times, none
 
 
 def _no_edges():

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.edges_file import read_edges, write_edges
+
 from .conftest import Microseg
 
 WEB, DB, BATCH = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -93,6 +95,24 @@ def test_a_draft_that_blocks_is_1_and_names_the_rule(microseg: Microseg, flows: 
     [allowed] = data["newly_allowed"]
     assert (allowed["decided"]["side"], allowed["decided"]["rule"]) == ("ingress", "batch-to-db")
     assert (data["coverage"]["reported"], data["coverage"]["expected"]) == (1, 2)
+
+
+def test_sums_in_the_store_change_no_answer(microseg: Microseg, flows: Path, draft: Path, shop: Path) -> None:
+    pytest.importorskip("pyarrow")
+    write_edges(read_edges(flows), shop / "flows.parquet")
+    asked = ("simulate", "draft", "--flows", "flows.parquet", "--format", "json")
+
+    expected = microseg(*asked, "--no-cache")
+    assert not (shop / ".microseg").exists()
+    assert [microseg(*asked).json for _again in range(2)] == [expected.json] * 2
+    [entry] = (shop / ".microseg" / "cache" / "simulate").iterdir()
+    for file in entry.iterdir():
+        file.write_bytes(b"damaged")
+    told = microseg(*asked)
+    assert (told.code, told.json["flows"]) == (expected.code, expected.json["flows"])
+    assert [item["code"] for item in told.json["findings"]] == ["W-SIMULATE-CACHE"]
+    assert microseg(*asked).json == expected.json
+    assert microseg("compile").code == 0  # a store with nothing but the cache is one
 
 
 def test_the_screen_fits_and_ends_with_the_next_command(microseg: Microseg, flows: Path, draft: Path) -> None:
