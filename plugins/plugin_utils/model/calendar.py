@@ -61,6 +61,14 @@ class Validity:
             found.update(moment for window in self.schedule.windows(low, high) for moment in window)
         return {moment.astimezone(UTC) for moment in found if start < moment < end}
 
+    def turns(self, at: datetime) -> set[datetime]:
+        """Moments after `at` from which on a year has to be looked at: ends, and what `Schedule.turns` says."""
+        found = {moment.astimezone(UTC) for moment in (self.starts, self.expires) if moment is not None}
+        if self.schedule is not None:
+            since = at if self.starts is None else max(at, self.starts)
+            found |= self.schedule.turns(since)
+        return {moment for moment in found if at < moment and (self.expires is None or moment <= self.expires)}
+
     def __str__(self) -> str:
         """
         >>> str(Validity(expires=datetime(2026, 7, 1, tzinfo=UTC)))

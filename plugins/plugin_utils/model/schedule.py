@@ -31,6 +31,12 @@ FIRST_YEAR, LAST_YEAR = 1900, 9990
 #: A rule has to occur within this many years of its DTSTART, and all its COUNT.
 SEARCHED_YEARS = 100
 _YEAR = timedelta(days=366)
+#: Years after which weekdays, dates and leap days are the same again.
+_CYCLE = 28
+#: From so many openings a year on there are some in every year.
+_SELDOM = 4
+#: Years in which the next opening is looked for, one after the other: most schedules have one within a year.
+_FAR = (1, 8, SEARCHED_YEARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,35 @@ class Schedule:
             if low <= at:  # open, and for longer than was asked
                 return None
         return None
+
+    def turns(self, at: datetime) -> set[datetime]:
+        """Moments after `at` at which a new time begins: what it does in a year from `at` on says nothing about those.
+
+        The end of its last window, occurrences that do not happen, and openings that less than every year has.
+        """
+        found = set(self.excluded)
+        last = self._last()
+        if last is not None:
+            around = self.windows(last - 2 * _YEAR, later(last, _YEAR))
+            found.add(around[-1][1] if around else last)
+        begin = max(at, moment_of(self.start, self.zone))
+        opening = next((low for years in _FAR for low, _high in self.windows(begin, later(begin, years * _YEAR))), None)
+        if opening is not None:
+            if opening > later(at, _YEAR):
+                found.add(opening)
+            if len(self.windows(opening, later(opening, _YEAR))) <= _SELDOM:
+                following = self.windows(opening, later(opening, _CYCLE * _YEAR))
+                found.update(low for low, _high in following if len(following) < _CYCLE)
+        return {moment.astimezone(UTC) for moment in found if moment > at}
+
+    def _last(self) -> datetime | None:
+        """About when it occurs for the last time; None if it goes on for ever."""
+        if not self.rule:
+            return moment_of(self.start, self.zone)
+        if "COUNT=" in self.rule:
+            return moment_of(_counted(self)[-1], self.zone)
+        until = next((part[6:] for part in self.rule.split(";") if part.startswith("UNTIL=")), "")
+        return datetime.strptime(until, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if until else None
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -33,6 +33,10 @@ class Windows:
         first = bisect_left(self.spans, start, key=lambda window: window[1])
         return tuple(span for span in self.spans[first:] if span[1] > start and span[0] < end)
 
+    def turns(self, at: datetime) -> set[datetime]:
+        """As `Schedule.turns`."""
+        return {moment for span in self.spans for moment in span if moment > at}
+
     def to_dict(self) -> dict[str, Any]:
         return {"windows": [[moment.astimezone(UTC).isoformat() for moment in span] for span in self.spans]}
 

@@ -9,28 +9,32 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ..model.calendar import HORIZON, Moments, Validity, distinct_moments
+from ..model.schedule import later
 
 #: More combinations of open windows than these are not compared, and the answer says so.
 MOST_MOMENTS = 64
 
 
 def moments_of(validities: Iterable[Validity], at: datetime) -> Moments:
-    """Moments within a year of `at`, and within a year of every end that comes later than that."""
+    """Moments within a year of `at`, and of every later moment from which on something may be new."""
     timed = [validity for validity in dict.fromkeys(validities) if validity.timed]
     if not timed:
         return Moments((at,), True)
-    ends = {end for validity in timed for end in (validity.starts, validity.expires) if end is not None}
+    turns = {moment for validity in timed for moment in validity.turns(at)}
+    stretches: list[tuple[datetime, datetime]] = []
+    for start in (at, *sorted(turns)):
+        if stretches and start <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], later(start, HORIZON))
+        else:
+            stretches.append((start, later(start, HORIZON)))
     found: dict[tuple[bool, ...], datetime] = {}
-    complete, reached = True, at
-    for start in (at, *sorted(ends)):
-        if start < reached:
-            continue
-        part = distinct_moments(timed, start, most=MOST_MOMENTS)
+    complete = True
+    for start, end in stretches:
+        part = distinct_moments(timed, start, end - start, MOST_MOMENTS)
         complete &= part.complete
         for moment in part.moments:
             valid = Validities(moment)
             found.setdefault(tuple(valid.holds(validity) for validity in timed), moment)
-        reached = start + HORIZON
     moments = tuple(sorted(found.values()))
     return Moments(moments[:MOST_MOMENTS], complete and len(moments) <= MOST_MOMENTS)
 

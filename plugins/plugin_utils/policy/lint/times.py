@@ -4,7 +4,7 @@
 """All moments from now on, as bits: one bit for every combination of conditions of time that ever holds.
 
 Ends are exact however far away they are. Schedules are worked out for a year after every end, in which a yearly one
-has been open and closed.
+has been open and closed, and after what happens less often (`Validity.turns`).
 """
 
 from __future__ import annotations
@@ -31,13 +31,7 @@ class Times:
         self.always = (1 << len(self._moments)) - 1
 
     def _work_out(self, timed: list[Validity]) -> None:
-        ends = {
-            moment.astimezone(UTC)
-            for one in timed
-            for moment in (one.starts, one.expires)
-            if moment and moment > self._at
-        }
-        epochs = sorted({self._at, *ends})
+        epochs = sorted({self._at, *(moment for one in timed for moment in one.turns(self._at))})
         schedules = {one.schedule for one in timed if one.schedule is not None}
         cuts = set(epochs)
         for index, start in enumerate(epochs):
