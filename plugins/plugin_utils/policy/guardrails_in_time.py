@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ..model.calendar import HORIZON, Timed, Validity, combinations
+from ..model.calendar import HORIZON, Validity, combinations
 from ..model.errors import Finding
 from ..model.facts import session_key
 from ..model.policy import Guardrail, LabelPeer, Peer, Policy, UsersPeer
@@ -17,6 +17,7 @@ from ..model.schedule import later
 from .compile import Compiled
 from .decide import Decider
 from .guardrails import GuardrailResult, judge_guardrails
+from .moments import moments_of
 
 #: Combinations of open conditions that are judged; each costs as much as the question of now.
 MOST_MOMENTS = 64
@@ -39,26 +40,32 @@ def judge_in_time(
 ) -> JudgedInTime:
     """Guardrails at `at`, and at the first moment of every combination of conditions in the year after it.
 
+    Combinations that only come up later are judged too: a schedule may first open in years, a deny end in years.
     `decider_of` makes what `judge_guardrails` wants for a moment. A guardrail that is violated now is not judged again.
     """
     results = judge_guardrails(policy, decider_of(at))
     end = later(at, HORIZON)
     if not results:
         return JudgedInTime((), end)
-    found, until = combinations(_conditions(policy, compiled), at, end, MOST_MOMENTS)
-    for combination in found[1:]:
+    conditions = list(_conditions(policy, compiled))
+    found, until = combinations(conditions, at, end, MOST_MOMENTS)
+    moments = [combination.first for combination in found[1:]]
+    if until == end:
+        afterwards = moments_of(conditions, at)
+        moments += [moment for moment in afterwards.moments if moment >= end]
+    for moment in moments:
         holding = tuple(result.guardrail for result in results if result.witness is None)
         if not holding:
             break
-        moment = combination.first
         there = judge_guardrails(replace(policy, guardrails=holding), decider_of(moment))
         violated = {result.guardrail.id: replace(result, at=moment) for result in there if result.witness is not None}
         results = [violated.get(result.guardrail.id, result) for result in results]
-    complete = until >= end or all(result.witness is not None for result in results)
+    everything = until == end and afterwards.complete
+    complete = everything or all(result.witness is not None for result in results)
     return JudgedInTime(tuple(results), until, complete)
 
 
-def _conditions(policy: Policy, compiled: Compiled) -> Iterator[Timed]:
+def _conditions(policy: Policy, compiled: Compiled) -> Iterator[Validity]:
     """Validities of all copies, and the ends of facts that guardrails themselves ask for."""
     for copies in compiled.copies.values():
         for copy in copies:

@@ -86,6 +86,13 @@ def test_only_both_windows_together_break_it() -> None:
     assert report.guardrails[0].at == dt.datetime(2026, 12, 24, 22, tzinfo=dt.UTC)
 
 
+def test_what_opens_in_some_years_breaks_it_already() -> None:
+    late = {"schedule": "DTSTART:20290101T000000Z RRULE:FREQ=DAILY", "duration": "PT1H"}
+    assert check(inputs({"when": late})).guardrails[0].at == dt.datetime(2029, 1, 1, tzinfo=dt.UTC)
+    report = check(inputs({}, {"action": "deny", "expires": "2029-06-01T00:00:00Z"}))
+    assert report.guardrails[0].at == dt.datetime(2029, 6, 1, tzinfo=dt.UTC)
+
+
 def test_staged_rulesets_are_judged_in_time_too() -> None:
     ((code, message),) = found(check(inputs({"when": NIGHTS}, stage="staged")))
     assert code == "W-GUARDRAIL"
