@@ -102,6 +102,10 @@ def _why(side: dict[str, Any], time: str) -> str:
 
 def _after(job: Job, data: dict[str, Any]) -> str:
     suggestion = data["suggestion"]
+    if suggestion is not None and any(miss["comes_back"] and miss["action"] == "allow" for miss in data["near_misses"]):
+        # A rule without its conditions would undo them for good; what cannot wait is a grant.
+        lasting = ["--scope", suggestion["scope"], "--for", "PT1H", "--owner", "WHO", "--reason", "WHY"]
+        return job.command("grant", suggestion["rule"], *lasting)
     if suggestion is not None:
         where = ["--scope", suggestion["scope"]]
         where += (

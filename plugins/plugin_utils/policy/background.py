@@ -23,10 +23,14 @@ MOST_NEAR = 5
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """A rule about this service that would count if one end were another. `why` says which and how."""
+    """A rule about this service that would count if one end were another. `why` says which and how.
+
+    `comes_back`: it is about both ends, and only time or a fact that has ended keeps it from counting.
+    """
 
     origin: ResolvedRule
     why: str
+    comes_back: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -36,6 +40,7 @@ class NearMiss:
             "stage": self.origin.stage,
             "place": str(self.origin.place),
             "why": self.why,
+            "comes_back": self.comes_back,
         }
 
 
@@ -121,17 +126,20 @@ def near_misses(
         if not missing and counts:
             validity = Validity(None, item.rule.expires, item.rule.schedule)
             if not validity.holds(decider.at):
-                found.append((0, NearMiss(item, in_time(validity, decider.at))))
+                found.append((0, NearMiss(item, in_time(validity, decider.at), comes_back=True)))
         elif not missing:
             found.append((0, NearMiss(item, f"is {item.stage}")))
         elif len(missing) == 1:
             word, elements, end = missing[0]
             prefix = "" if counts else f"is {item.stage}; "
-            found.append((1 if counts else 2, NearMiss(item, f"{prefix}{word} {_lacks(elements, end)}")))
+            outdated = counts and any(_holds(element, end, decider, lasting=True) for element in elements)
+            why = f"{prefix}{word} {_lacks(elements, end)}"
+            found.append((1 if counts else 2, NearMiss(item, why, comes_back=outdated)))
     return [miss for _rank, miss in sorted(found, key=lambda pair: (pair[0], pair[1].origin.id))[:MOST_NEAR]]
 
 
-def _holds(element: Element, end: End, decider: Decider) -> bool:
+def _holds(element: Element, end: End, decider: Decider, lasting: bool = False) -> bool:
+    """`lasting`: as if no fact had ended."""
     workload = end.workload
     if element.kind == "any":
         return True
@@ -144,7 +152,7 @@ def _holds(element: Element, end: End, decider: Decider) -> bool:
         return element.name == workload.name
     if element.kind == "all":
         return True
-    return element.selector.matches(workload.labels, decider.at) is Truth.YES
+    return element.selector.matches(workload.labels, None if lasting else decider.at) is Truth.YES
 
 
 def _lacks(elements: tuple[Element, ...], end: End) -> str:

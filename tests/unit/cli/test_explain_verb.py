@@ -165,6 +165,36 @@ def test_drafts_staged_rules_and_closed_windows_are_named(microseg: Microseg, sh
     assert "with staged: allowed by by-staged" in microseg("explain", "web-1", "db-1", "tcp/99").stdout
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "from: {role: web}, expires: 2020-01-01",
+        'from: {role: web}, when: {schedule: "DTSTART:20260105T080000Z RRULE:FREQ=DAILY", duration: PT1H}',
+        "from: {role: web, posture: ok}",
+    ],
+    ids=["ended", "closed", "out of date"],
+)
+def test_a_rule_that_only_waits_is_answered_with_a_grant_that_works(
+    microseg: Microseg, shop: Path, condition: str
+) -> None:
+    policy = shop / "policy" / "all.yml"
+    rule = f"      - {{id: waits, {condition}, to: {{role: db}}, services: [tcp/99]}}\n---\nguardrails"
+    policy.write_text(
+        policy.read_text().replace("---\nguardrails", rule).replace("labels: {app", "labels: {posture: {}, app")
+    )
+    observed = 'format: 1\nsource: edr\nobserved: "2026-11-24T06:00:00Z"\nttl: PT1H\nlabels: {web-1: {posture: ok}}\n'
+    (shop / "edr.yml").write_text(observed)
+    moment = ("--facts", "edr.yml", "--at", "2026-11-24T12:00:00Z")
+
+    words = shlex.split(next_command(microseg, "web-1", "db-1", "tcp/99", *moment))
+
+    assert words[:3] == ["microseg", "grant", "allow role=web -> role=db : tcp/99"]
+    assert microseg(*words[1:], "--at", "2026-11-24T12:00:00Z", inventory=False).code == 0
+    assert told(microseg, "web-1", "db-1", "tcp/99", *moment)["verdict"] == "allowed"
+    later = (*moment[:2], "--at", "2026-11-24T14:00:00Z")
+    assert told(microseg, "web-1", "db-1", "tcp/99", *later)["verdict"] == "denied"
+
+
 def test_modes_and_enforcement_points(microseg: Microseg) -> None:
     data = told(microseg, "batch-1", "db-1", "tcp/5432")
     said = data["modes"]["ingress"]
