@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import selectors
-from ..model.errors import Finding, MicrosegError, Place, PolicyError, Rejected
+from ..model.errors import Finding, Place, PolicyError, Rejected
 from ..model.policy import STAGES, Policy, Stage
 from ..model.selectors import Requirement
 from ..orchestration.files import write_atomically
@@ -334,7 +334,7 @@ def write_files(directory: Path, files: PolicyFiles, edit: Edit) -> None:
         for path, content in new.items():
             write_atomically(path, content, path.stat().st_mode & 0o777)
             done.append(path)
-    except MicrosegError:
+    except BaseException:  # an interrupt between two files would leave a rule in both of them or in none
         for path in done:
             write_atomically(path, old[path], path.stat().st_mode & 0o777)
         raise
