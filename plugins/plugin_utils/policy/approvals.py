@@ -73,17 +73,32 @@ def touched(
 
 
 def _by_border(before: Policy, after: Policy, name: str, workloads: Mapping[str, Workload] | None) -> Iterator[str]:
-    """Other scopes that rules of this one speak about, where its border moves: what its rules inherit moves as well."""
-    borders = [
-        next(((scope.match, scope.estate) for scope in policy.scopes if scope.name == name), None)
-        for policy in (before, after)
-    ]
-    if None in borders or borders[0] == borders[1]:
-        return  # the rules of a scope that comes or goes are changes themselves
-    for policy in (before, after):
-        for home in homes(policy).values():
-            if home.scope == name:
-                yield from foreign_scopes(policy, home, workloads)
+    """Other scopes that a border concerns which comes, goes or moves: who shares members with it, and whom its rules
+    speak about, since what they inherit moves as well.
+    """
+    borders = [next((scope for scope in policy.scopes if scope.name == name), None) for policy in (before, after)]
+    was, now = borders
+    if was is not None and now is not None and (was.match, was.estate) == (now.match, now.estate):
+        return
+    for policy, border in zip((before, after), borders, strict=True):
+        if border is None or border.estate:
+            continue
+        for other in policy.scopes:
+            if other.name != name and not other.estate and _share_members(border.match, other.match, workloads):
+                yield other.name
+        if was is not None and now is not None:  # the rules of a scope that comes or goes are changes themselves
+            for home in homes(policy).values():
+                if home.scope == name:
+                    yield from foreign_scopes(policy, home, workloads)
+
+
+def _share_members(one: Selector, other: Selector, workloads: Mapping[str, Workload] | None) -> bool:
+    if workloads is None:
+        return can_overlap(one, other)
+    return any(
+        one.matches(here.labels, None) is not Truth.NO and other.matches(here.labels, None) is not Truth.NO
+        for here in workloads.values()
+    )
 
 
 def foreign_scopes(policy: Policy, home: Home, workloads: Mapping[str, Workload] | None) -> set[str]:

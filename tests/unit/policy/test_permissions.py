@@ -306,6 +306,20 @@ class TestApprovals:
             "scopes": ("security",),
         }
 
+    @pytest.mark.parametrize("inventory", [True, False])
+    def test_a_border_that_takes_in_members_of_another_scope_concerns_its_owners(self, inventory: bool) -> None:
+        wanted = {"scope shop": ("team-shop",), "scope pay": ("pay-lead",), "scopes": ("security",)}
+        wide = policy(shop=SHOP.replace("match: {app: shop}", "match: {app: [shop, pay]}"))
+        mine = "---\nscope: mine\nmatch: {app: pay, role: till}\nowners: [ann]\nrulesets: []\n"
+
+        assert self.of(wide, inventory) == wanted
+        assert self.of(policy(), inventory, before=wide) == wanted
+        assert self.of(policy(shop=SHOP + mine), inventory) == {
+            "scope mine": ("ann",),
+            "scope pay": ("pay-lead",),
+            "scopes": ("security",),
+        }
+
     def test_a_scope_without_owners_gets_them_from_those_who_may_write_scopes(self) -> None:
         nobody = policy(pay=PAY.replace("owners: [team-pay]\n", ""))
 
