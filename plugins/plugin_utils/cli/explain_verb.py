@@ -116,8 +116,8 @@ def _after(job: Job, data: dict[str, Any]) -> str:
         return job.command("rule", "add", suggestion["rule"], *where)
     forbidden = data["forbidden_by"]
     if forbidden is not None:
-        where = f"{forbidden['file']}:{forbidden['line']}"
-        return f"read guardrail {forbidden['id']} in {where}: while it stands, no rule may allow this"
+        place = f"{forbidden['file']}:{forbidden['line']}"
+        return f"read guardrail {forbidden['id']} in {place}: while it stands, no rule may allow this"
     if data["verdict"] == "denied":
         for side in ("ingress", "egress"):
             decided = data[side]
