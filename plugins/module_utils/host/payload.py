@@ -35,12 +35,13 @@ _WORD = re.compile(
     re.VERBOSE,
 )
 # Words that would read other files or define names nft replaces (include, define), switch the table off (dormant), tie
-# it to a process (owner), send packets past the policy, or hook it where it has no business (a table of ours looks at
-# packets to and from this host, after connection tracking). All are keywords of nft: none can be a name.
+# it to a process (owner), send packets past the policy, hook it where it has no business (a table of ours looks at
+# packets to and from this host, after connection tracking), or let packets fill sets (add, update, delete, meter): the
+# members are what was approved, and ``clock`` is this host's word. All are keywords of nft: none can be a name.
 _REFUSED = frozenset(
     ["include", "define", "redefine", "undefine", "dormant", "owner", "dup", "fwd", "tproxy", "queue", "synproxy",
      "flowtable", "offload", "nat", "netdev", "notrack", "zone", "helper", "prerouting", "postrouting", "forward",
-     "ingress", "device"]
+     "ingress", "device", "add", "update", "delete", "meter"]
 )  # fmt: skip
 _SET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,200}\Z")
 _SET_WORDS = frozenset(["type", "size", "policy", "comment", "memory", "performance"])
@@ -117,8 +118,9 @@ def declared_sets(text: str) -> FrozenSet[str]:
     for kind, value in words:
         if closed and kind != "end":
             raise _refused("the ruleset goes on after the table: {0!r}".format(value[:40]))
-        if kind == "word" and value in _REFUSED:
-            raise _refused("the ruleset uses the word {0!r}".format(value))
+        refused = [part for part in value.split("@") if part in _REFUSED] if kind == "word" else []
+        if refused:
+            raise _refused("the ruleset uses the word {0!r}".format(refused[0]))
         if membership and kind in ("word", "sign") and depth == 2:
             _check_set_word(membership, statement, value)
         if value == "{":
