@@ -35,7 +35,10 @@ def lint(
         typer.Option("--fail-on", metavar="SEVERITY", help="The most harmless severity that makes the exit code 1."),
     ] = "warning",
     ends_within: Annotated[
-        int, typer.Option("--ends-within", metavar="DAYS", min=0, help="Say which rules end within so many days.")
+        int,
+        typer.Option(
+            "--ends-within", metavar="DAYS", min=0, max=36500, help="Say which rules end within so many days."
+        ),
     ] = 30,
     inventory: InventoryOption = None,
     policy: PolicyOption = POLICY,

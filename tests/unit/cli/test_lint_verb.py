@@ -57,6 +57,13 @@ def test_only_what_is_severe_enough_fails(microseg: Microseg, doubled: Path) -> 
     assert microseg("lint", "--fail-on", "info").code == 1
 
 
+@pytest.mark.parametrize("days", ["-1", "36501", "99999999999", "-5d"])
+def test_days_that_no_calendar_has_are_refused(microseg: Microseg, shop: Path, days: str) -> None:
+    result = microseg("lint", "--ends-within", days)
+    assert result.code == 2
+    assert "E-INTERNAL" not in result.stderr
+
+
 def test_a_waiver_is_shown_with_its_end(microseg: Microseg, doubled: Path) -> None:
     waiver = ", waivers: [{code: W-REDUNDANT, reason: until the move, until: 2096-01-31}]"
     (doubled / "policy" / "more.yml").write_text(RULES % waiver)

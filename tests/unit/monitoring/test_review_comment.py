@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.markdown import LONGEST, code
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.writers.review import (
     LIMIT,
-    LONGEST,
     MARKER,
-    code,
     refused,
     render,
 )

@@ -9,18 +9,16 @@ shows every sign as it is, and makes no link, no mention and no HTML of it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ...model.markdown import code
 
 #: GitHub takes 65,536 characters; bytes are never fewer.
 LIMIT = 65_536
 #: Where a pipeline finds the comment it wrote before, to replace it.
 MARKER = "<!-- microseg review -->"
-#: Longest text from outside; what is longer ends in an ellipsis.
-LONGEST = 300
-_BACKTICKS = re.compile(r"`+")
 
 
 @dataclass(frozen=True)
@@ -55,24 +53,6 @@ def _fitting(head: Sequence[str], sections: Sequence[_Section], full: str) -> st
         middle = (few + most + 1) // 2
         few, most = (middle, most) if len(text(middle).encode()) <= LIMIT else (few, middle - 1)
     return text(few)
-
-
-def code(value: Any) -> str:
-    """Text from outside as a code span, on one line.
-
-    >>> code("a`b"), code("@everyone <img>")
-    ('``a`b``', '`@everyone <img>`')
-    """
-    text = " ".join(str(value).split())
-    text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST - 1]}…"
-    if not text:
-        return "(nothing)"
-    longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if text[0] == "`" or text[-1] == "`" else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
 
 
 def _headline(data: Mapping[str, Any]) -> str:

@@ -9,14 +9,17 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from ...model import services as line
+from ...model.markdown import code
 from ..documents.shortform import print_rule
 from .filters import REASONS, UNWANTED
 from .gate import Gate
 from .mined import Mined
-from .observed import Party, Talk
+from .observed import Talk
 from .proposal import Recommendation
 from .rules import ProposedRule
 
+#: A rule is never cut.
+_WHOLE = 1 << 30
 #: Lines of one list; the rest is counted.
 SHOWN = 20
 #: Left out, and somebody should say whether that is right.
@@ -42,7 +45,8 @@ def _lines(found: Recommendation, mined: Mined | None) -> Iterator[str]:
     yield ""
     yield f"**{'Complete' if found.complete else 'Not complete'}.** {_verdict(found)}"
     yield ""
-    yield f"- observed: {_time(coverage.start)} to {_time(coverage.end)}, by {coverage.source or 'an unnamed source'}"
+    source = code(coverage.source) if coverage.source else "an unnamed source"
+    yield f"- observed: {_time(coverage.start)} to {_time(coverage.end)}, by {source}"
     yield f"- flows: {len(found.edges):,} rows, {talks:,} distinct (consumer, provider, service)"
     yield (
         f"- coverage: {len(set(coverage.reported) & set(coverage.expected)):,} of {len(coverage.expected):,} workloads "
@@ -104,7 +108,7 @@ def _proposals(found: Recommendation) -> Iterator[str]:
 
 def _rule(rule: ProposedRule) -> Iterator[str]:
     evidence = rule.document["evidence"]
-    yield f"- **{rule.id}** `{print_rule(rule.document)}`"
+    yield f"- **{rule.id}** {code(print_rule(rule.document), _WHOLE)}"
     opened = f"{rule.pairs_observed:,} pairs observed"
     if not rule.pairs_opened:
         opened += ", any opened"
@@ -115,7 +119,7 @@ def _rule(rule: ProposedRule) -> Iterator[str]:
     seen = f"{evidence['first_seen']} to {evidence['last_seen']}"
     yield f"  - {rule.maturity}; {opened}; {evidence['flows']:,} flows, {seen}"
     if rule.document["reason"] != "observed":
-        yield f"  - reason: {rule.document['reason']}"
+        yield f"  - reason: {code(rule.document['reason'])}"
     if rule.unseen_services:
         yield f"  - widening: also opens {', '.join(rule.unseen_services)}, which was not seen"
     if rule.outside_scopes:
@@ -161,11 +165,12 @@ def _talks(found: Recommendation, talks: Iterable[Talk]) -> Iterator[str]:
     ordered = sorted(talks, key=lambda talk: (-talk.conversations, talk.order))
     for talk in ordered[:SHOWN]:
         detail = found.sifted.details.get(talk.key, "")
+        point = line.show(((talk.point, talk.point),))[0]
         dropped = f", {talk.dropped:,} of them dropped" if talk.dropped else ""
         yield (
-            f"- {_party(talk.consumer)} -> {_party(talk.provider)} {line.show(((talk.point, talk.point),))[0]}: "
+            f"- {code(f'{talk.consumer} -> {talk.provider} {point}')}: "
             f"{talk.conversations:,}{dropped}, last {_time(datetime.fromtimestamp(talk.last, UTC))}"
-            f"{f' ({detail})' if detail else ''}"
+            f"{f' ({code(detail)})' if detail else ''}"
         )
     if len(ordered) > SHOWN:
         yield f"- … and {len(ordered) - SHOWN:,} more"
@@ -179,12 +184,8 @@ def _tests(mined: Mined) -> Iterator[str]:
         yield f"{len(mined.uncovered)} rules and kinds of pairs have none: so many tests at once are the most."
     yield ""
     for test in mined.tests:
-        yield f"- {test['name']}: {test.get('allow') or test['deny']} ({test['because']})"
+        yield f"- {test['name']}: {code(test.get('allow') or test['deny'])} ({test['because']})"
     yield ""
-
-
-def _party(party: Party) -> str:
-    return party if isinstance(party, str) else str(party)
 
 
 def _time(moment: datetime) -> str:

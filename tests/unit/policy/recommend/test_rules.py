@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import pytest
+from markdown_it import MarkdownIt
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses import Address, Prefix
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.authoring import PolicyFiles
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.recommend import changed_texts
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.recommend.names import overlap
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.recommend.review import review
 
 from .site import DOCUMENTS, HOSTS, SHOP, Site, reason, rule
 
@@ -74,6 +76,15 @@ def test_values_without_words_widen_nothing_and_stop_nothing(value: str, monkeyp
     assert {str(one.document["from"]) for one in found.rules} == {"{'workload': 'odd-5'}"}
     assert reason(found, "web-1", "stray-5") == "unplaced"
     assert not found.scopes
+
+
+def test_the_review_shows_labels_from_outside_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = {"labels": {"app": "shop", "env": "prod", "role": "`<img> @all`"}, "addresses": ["10.0.5.1"]}
+    monkeypatch.setitem(HOSTS, "odd-5", odd)
+    found = Site().daily("odd-5", "db-1 db-2", "tcp/5432").once("odd-5", "crm-1", "tcp/9", dropped=True).found()
+    text = MarkdownIt("commonmark").render(review(found))
+    assert "<img" not in text
+    assert "role=`&lt;img&gt; @all` -&gt; role=db" in text
 
 
 def test_a_list_of_another_zone_is_not_taken_for_what_was_seen() -> None:
