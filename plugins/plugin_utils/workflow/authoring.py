@@ -198,11 +198,14 @@ def grant(
 
 
 def _refuse_without_effect(policy: Policy, scope: str, rule: str, now: datetime) -> None:
-    """Raises PolicyError (E-GRANT) for a grant that is over, that is hardly for a while, or that nobody enforces."""
+    """Raises PolicyError (E-GRANT) for a grant that is over, that is hardly for a while, or that nobody enforces.
+
+    A grant counts from when it is provisioned, so how long it lasts is asked of the clock, whatever `now` is.
+    """
     written = homes(policy)[scope, rule]
     end = written.rule.expires
     assert end is not None
-    if not now < end <= now + _LONGEST:
+    if not now < end <= datetime.now(UTC) + _LONGEST:
         what = "has ended already" if end <= now else "would last for more than ten years"
         raise PolicyError("E-GRANT", f"a grant until {end:%Y-%m-%d %H:%MZ} {what}.", hint="Give it another end.")
     if written.stage not in ("active", "retiring"):

@@ -66,6 +66,7 @@ def test_dry_run_shows_and_writes_nothing(microseg: Microseg, shop: Path) -> Non
         (("grant", LINE, "--owner", "me", "--reason", "x", "--for", "PT\u0664H"), "E-GRANT"),
         (("grant", LINE, "--owner", "me", "--reason", "x", "--until", "2020-01-01"), "E-GRANT"),
         (("grant", LINE, "--owner", "me", "--reason", "x", "--until", "9000-01-01"), "E-GRANT"),
+        (("grant", LINE, "--owner", "me", "--reason", "x", "--for", "PT4H", "--at", "9000-01-01T00:00:00Z"), "E-GRANT"),
         (("grant", LINE.replace("allow", "deny"), "--owner", "me", "--reason", "x", "--for", "PT1H"), "E-GRANT"),
     ],
 )
