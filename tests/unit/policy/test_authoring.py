@@ -169,8 +169,9 @@ def test_between_files_both_change_and_nothing_is_lost():
     [
         f"- name: x\n  rules: [{R}, # c\n    {Q}]\n",
         f"- name: x\n  rules:\n  - &one {R}\n- name: y\n  rules:\n  - *one\n",
+        f"- name: x\n  rules:\n  - {R.replace('any', '&all any', 1)}\n  - {Q.replace('any', '*all', 1)}\n",
     ],
-    ids=["comment between", "alias"],
+    ids=["comment between", "alias", "anchor of an alias"],
 )
 def test_what_cannot_be_edited_without_loss_is_refused(rulesets):
     files = PolicyFiles({"a.yml": f"scope: a\nmatch: {{app: a}}\nrulesets:\n{rulesets}"})

@@ -12,7 +12,7 @@ from typing import Any
 
 from yaml.nodes import MappingNode, SequenceNode
 
-from ...model.errors import Place, PolicyError
+from ...model.errors import Place, PolicyError, Rejected
 from .files import PolicyFiles, WrittenRuleset, WrittenScope, documents_of, entry
 from .splice import Change, Splicer, applied
 
@@ -183,7 +183,11 @@ def _removal(splicer: Splicer, ruleset: WrittenRuleset, positions: set[int]) -> 
 def _checked(splicer: Splicer, changes: Sequence[Change], expected: list[Any]) -> str:
     """The new text, once it is shown to say exactly what was meant. Raises PolicyError (E-EDIT)."""
     text = applied(splicer.text, changes)
-    if [data for data, _spot in documents_of(text, splicer.file)] != expected:
+    try:
+        said = [data for data, _spot in documents_of(text, splicer.file)]
+    except Rejected:  # what is left is no YAML: an anchor went, say, to which an alias elsewhere refers
+        said = []
+    if said != expected:
         raise PolicyError(
             "E-EDIT",
             "this file is written in a way that cannot be edited in place without changing something else.",
