@@ -15,7 +15,7 @@ from ...model.estate import Estate
 from ...model.selectors import Requirement, Selector
 from .groups import ALONE, Cell, Levels, in_order
 from .homes import Homes
-from .written import sayable, written_selector
+from .written import readable, sayable, written_selector
 
 #: key -> values; None among them means without the key, and then stands alone.
 Box = dict[str, frozenset[str | None]]
@@ -42,9 +42,12 @@ class PeerWriter:
             wanted = set(self.members[cell])
             if owned:
                 wanted = {name for name in wanted if self.homes.of_workload.get(name) == home}
-            self._exact[key] = self._sayable(cell) and wanted == {
-                name for peer in self.write(home, [cell], owned) for name in self.meant(home, peer)
-            }
+            peers = self.write(home, [cell], owned)
+            self._exact[key] = (
+                self._sayable(cell)
+                and all(map(readable, peers))
+                and wanted == {name for peer in peers for name in self.meant(home, peer)}
+            )
         return self._exact[key]
 
     @staticmethod

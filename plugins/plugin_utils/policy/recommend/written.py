@@ -24,16 +24,23 @@ def written_selector(requirements: tuple[Requirement, ...]) -> Any:
 
 
 def sayable(requirements: Iterable[Requirement]) -> bool:
-    """Can it be written, alone and beside the lack of another key, and be read again as the same?
-
-    Labels come from inventories and clouds. A value with a comma has no words, and the value `*` would be read as any.
+    """Is it, as written, read again as the same? Labels come from inventories and clouds: a value with a comma has no
+    words, and the value `*` would be read as any.
     """
     some = tuple(sorted(requirements))
+    written = written_selector(some)
+    return readable(written) and selectors.parse(written) == Selector(some)
+
+
+def readable(written: Any) -> bool:
+    """Can documents have this peer? As text, beside the lack of another key, fewer values have words."""
+    if written == "scope" or (isinstance(written, dict) and "workload" in written):
+        return True
     try:
-        as_text, as_mapping = selectors.parse(str(Selector(some))), selectors.parse(written_selector(some))
+        selectors.parse(written)
     except PolicyError:
         return False
-    return as_text == as_mapping == Selector(some)
+    return True
 
 
-__all__ = ["sayable", "written_selector"]
+__all__ = ["readable", "sayable", "written_selector"]
