@@ -57,10 +57,11 @@ def _check_screen(job: Job, report: CheckReport) -> str:
         f"CHECK  {job.policy}  {plural(report.rules, 'rule')}  {plural(report.workloads, 'workload')}",
         "IN ORDER" if report.ok else plural(severities["error"], "error").upper(),
     )
+    unjudged = "" if report.judged else "not judged: a rule is wrong"
     screen.rows(
         [
-            ("guardrails", _share([item.outcome == "holds" for item in report.guardrails], "hold")),
-            ("tests", _share([item.passes for item in report.tests], "pass")),
+            ("guardrails", unjudged or _share([item.outcome == "holds" for item in report.guardrails], "hold")),
+            ("tests", unjudged or _share([item.passes for item in report.tests], "pass")),
             ("findings", f"{plural(severities['error'], 'error')}, {plural(severities['warning'], 'warning')}"),
         ]
     )

@@ -22,7 +22,8 @@ from .inputs import Inputs
 class CheckReport:
     """`findings` include a violated guardrail and a failed test, as errors; with staged rulesets they are warnings.
 
-    `staged_guardrails` and `staged_tests` are the answers with staged rulesets, in the same order.
+    `staged_guardrails` and `staged_tests` are the answers with staged rulesets, in the same order. `judged` is False
+    where a rule is wrong, so that neither guardrails nor tests were asked.
     """
 
     findings: tuple[Finding, ...]
@@ -32,6 +33,7 @@ class CheckReport:
     staged_tests: tuple[TestResult, ...]
     rules: int
     workloads: int
+    judged: bool = True
 
     @property
     def ok(self) -> bool:
@@ -42,6 +44,7 @@ class CheckReport:
             "outcome": "ok" if self.ok else "findings",
             "rules": self.rules,
             "workloads": self.workloads,
+            "judged": self.judged,
             "findings": [finding.to_dict() for finding in self.findings],
             "guardrails": [
                 {**result.to_dict(), "with_staged": staged.outcome}
@@ -90,6 +93,7 @@ def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
         staged_tests=staged.tests,
         rules=sum(len(ruleset.rules) for scope in inputs.policy.scopes for ruleset in scope.rulesets),
         workloads=len(inputs.estate.workloads),
+        judged=not inputs.errors,
     )
 
 

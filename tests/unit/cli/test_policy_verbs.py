@@ -49,6 +49,17 @@ class TestCheck:
         assert [item["outcome"] for item in result.json["guardrails"]] == ["holds"]
         assert [item["passes"] for item in result.json["tests"]] == [True, True]
 
+    def test_of_a_wrong_rule_says_that_guardrails_and_tests_were_not_judged(
+        self, microseg: Microseg, shop: Path
+    ) -> None:
+        policy = shop / "policy" / "all.yml"
+        policy.write_text(policy.read_text().replace("to: {role: db}", "to: {role: nobody}"))
+
+        result = microseg("check")
+
+        assert "  guardrails  not judged: a rule is wrong\n  tests       not judged: a rule is wrong\n" in result.stdout
+        assert (result.code, microseg("check", "--format", "json").json["judged"]) == (1, False)
+
     def test_of_a_failing_test_is_1_and_names_file_and_line(self, microseg: Microseg, shop: Path) -> None:
         (shop / "policy" / "more.yml").write_text('tests:\n  - {deny: "web-1 -> db-1 tcp/5432"}\n')
 
