@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .job import Job
+from .job import Job, job_of
 from .options import (
     AtOption,
     ExtraVarsOption,
     FactsOption,
-    Format,
     FormatOption,
     InventoryOption,
     PolicyOption,
@@ -77,7 +76,7 @@ def add(
         said = authoring.Particulars(id, reason, owner, ticket, expires, log)
         return authoring.add(desk, line, said, scope, ruleset, authoring.stage_named(stage))
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy), dry_run, verb)
+    _run(job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy), dry_run, verb)
 
 
 @rules.command(name="remove")
@@ -106,7 +105,9 @@ def remove(
 
         return authoring.remove_expired(desk, scope) if expired else authoring.remove(desk, rule, scope)
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy, at), dry_run, verb)
+    _run(
+        job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at), dry_run, verb
+    )
 
 
 @rules.command(name="move")
@@ -131,7 +132,7 @@ def move(
 
         return authoring.move(desk, rule, ruleset, scope, to_scope)
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy), dry_run, verb)
+    _run(job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy), dry_run, verb)
 
 
 def grant(
@@ -163,32 +164,12 @@ def grant(
         said = authoring.Particulars(id, reason, owner, ticket, until, log)
         return authoring.grant(desk, line, said, lasting=lasting, scope=scope, ruleset=ruleset)
 
-    _run(_job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy, at), dry_run, verb)
+    _run(
+        job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at), dry_run, verb
+    )
 
 
 def _run(job: Job, dry_run: bool, verb: Callable[[Desk], RuleEdit]) -> None:
     from .authoring_verbs import change
 
     raise typer.Exit(job.run(lambda: change(job, dry_run, verb)))
-
-
-def _job(
-    format: Format,
-    inventory: list[str] | None,
-    extra_vars: list[str] | None,
-    vault_id: list[str] | None,
-    vault_password_file: list[str] | None,
-    facts: list[Path] | None,
-    policy: Path,
-    at: str = "",
-) -> Job:
-    return Job(
-        format=format,
-        inventories=tuple(inventory or ()),
-        extra_vars=tuple(extra_vars or ()),
-        vault_ids=tuple(vault_id or ()),
-        vault_password_files=tuple(vault_password_file or ()),
-        facts=tuple(facts or ()),
-        policy=policy,
-        at=at,
-    )

@@ -119,6 +119,27 @@ class Job:
         return UNABLE
 
 
+def job_of(
+    format: Literal["table", "json"],
+    inventory: list[str] | None,
+    extra_vars: list[str] | None,
+    vault_id: list[str] | None,
+    vault_password_file: list[str] | None,
+    facts: list[Path] | None,
+    **options: Any,
+) -> Job:
+    """From the options of a verb that takes an inventory, as typer hands them over."""
+    return Job(
+        format=format,
+        inventories=tuple(inventory or ()),
+        extra_vars=tuple(extra_vars or ()),
+        vault_ids=tuple(vault_id or ()),
+        vault_password_files=tuple(vault_password_file or ()),
+        facts=tuple(facts or ()),
+        **options,
+    )
+
+
 def errors_of(error: MicrosegError) -> tuple[Finding, ...]:
     if isinstance(error, Rejected):
         return tuple(finding for finding in error.findings if finding.severity == "error")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .job import Job
+from .job import job_of
 from .options import (
     AtOption,
     ExtraVarsOption,
@@ -57,16 +57,7 @@ def lint(
 
     plain: Format = "json" if format == "json" else "table"
     pipeline: Literal["", "sarif", "junit"] = "" if format == "table" or format == "json" else format
-    job = Job(
-        format=plain,
-        inventories=tuple(inventory or ()),
-        extra_vars=tuple(extra_vars or ()),
-        vault_ids=tuple(vault_id or ()),
-        vault_password_files=tuple(vault_password_file or ()),
-        facts=tuple(facts or ()),
-        policy=policy,
-        at=at,
-    )
+    job = job_of(plain, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: lint_verb.lint(job, flows, fail_on, ends_within, pipeline)))
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .authoring import grant, rules
-from .job import Job
+from .job import Job, job_of
 from .linting import lint
 from .options import (
     AtOption,
@@ -20,7 +20,6 @@ from .options import (
     ExtraVarsOption,
     FactsOption,
     FlowsOption,
-    Format,
     FormatOption,
     InventoryOption,
     LiveOption,
@@ -77,7 +76,7 @@ def check(
     """Judge documents, estate, rules, guardrails and policy tests."""
     from . import policy_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.check(job, as_enforced, author, base)))
 
 
@@ -110,7 +109,7 @@ def reach(
     if bundle:
         asked = Job(format=format, store=store, at=at)
         raise typer.Exit(asked.run(lambda: bundle_verbs.reach(asked, bundle, consumers, providers, with_failsafe)))
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: policy_verbs.reach(job, consumers, providers, stage, with_failsafe)))
 
 
@@ -138,7 +137,7 @@ def explain(
     if bundle:
         asked = Job(format=format, store=store, at=at)
         raise typer.Exit(asked.run(lambda: bundle_verbs.explain(asked, bundle, consumer, provider, service)))
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     raise typer.Exit(job.run(lambda: explain_verb.explain(job, consumer, provider, service, stage, flows)))
 
 
@@ -162,7 +161,7 @@ def diff(
     """Say which packets two policies or revisions treat differently. Without -i over every label combination."""
     from . import policy_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
     raise typer.Exit(job.run(lambda: policy_verbs.diff(job, before, after, stage)))
 
 
@@ -197,7 +196,7 @@ def simulate(
     """Say what a draft would have done to observed flows, each judged at its time."""
     from . import simulate_verb
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
     raise typer.Exit(job.run(lambda: simulate_verb.simulate(job, draft, flows, since, until, revision, intent, cached)))
 
 
@@ -218,7 +217,7 @@ def compile_(
     """Compile policy and inventory into a bundle in the store."""
     from . import store_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
     raise typer.Exit(job.run(lambda: store_verbs.compile_(job, stage, allowed_shrink)))
 
 
@@ -256,7 +255,7 @@ def plan(
     """Say what a rollout would newly allow and deny, or show a plan. Live state is what was recorded."""
     from . import store_verbs
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at, store=store)
     if digest:
         wanted = "" if digest == "latest" else digest
         raise typer.Exit(job.run(lambda: store_verbs.show_plan(job, wanted)))
@@ -310,7 +309,7 @@ def doctor(
     """Say what would stop the other verbs. Looks at the installation, the inventory and the policy."""
     from . import health
 
-    job = _job(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy)
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy)
     raise typer.Exit(job.run(lambda: health.doctor(job)))
 
 
@@ -321,26 +320,6 @@ def version(format: FormatOption = "table") -> None:
 
     job = Job(format=format)
     raise typer.Exit(job.run(health.version))
-
-
-def _job(
-    format: Format,
-    inventory: list[str] | None,
-    extra_vars: list[str] | None,
-    vault_id: list[str] | None,
-    vault_password_file: list[str] | None,
-    facts: list[Path] | None,
-    **options: Any,
-) -> Job:
-    return Job(
-        format=format,
-        inventories=tuple(inventory or ()),
-        extra_vars=tuple(extra_vars or ()),
-        vault_ids=tuple(vault_id or ()),
-        vault_password_files=tuple(vault_password_file or ()),
-        facts=tuple(facts or ()),
-        **options,
-    )
 
 
 def run() -> None:

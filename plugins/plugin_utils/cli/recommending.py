@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from .job import Job
+from .job import job_of
 from .options import (
     AtOption,
     ExtraVarsOption,
+    FactsOption,
     FormatOption,
     InventoryOption,
     PolicyOption,
@@ -48,6 +49,7 @@ def recommend(
     extra_vars: ExtraVarsOption = None,
     vault_id: VaultIdOption = None,
     vault_password_file: VaultPasswordFileOption = None,
+    facts: FactsOption = None,
     at: AtOption = "",
     format: FormatOption = "table",
 ) -> None:
@@ -55,14 +57,6 @@ def recommend(
     from ..workflow.recommend import Question
     from . import recommend_verb
 
-    job = Job(
-        format=format,
-        inventories=tuple(inventory or ()),
-        extra_vars=tuple(extra_vars or ()),
-        vault_ids=tuple(vault_id or ()),
-        vault_password_files=tuple(vault_password_file or ()),
-        policy=policy,
-        at=at,
-    )
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     question = Question(flows, scope, settings, isolation, tests)
     raise typer.Exit(job.run(lambda: recommend_verb.recommend(job, question, out)))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .job import Job
+from .job import Job, job_of
 from .options import (
     AtOption,
     ExtraVarsOption,
@@ -77,16 +77,7 @@ def review(
     """Say what a change does to packets, risks, tests, and who must approve it. For a pull request."""
     from . import review_verbs
 
-    job = Job(
-        format=format,
-        inventories=tuple(inventory or ()),
-        extra_vars=tuple(extra_vars or ()),
-        vault_ids=tuple(vault_id or ()),
-        vault_password_files=tuple(vault_password_file or ()),
-        policy=policy,
-        at=at,
-        facts=tuple(facts or ()),
-    )
+    job = job_of(format, inventory, extra_vars, vault_id, vault_password_file, facts, policy=policy, at=at)
     asked = review_verbs.Asked(
         before, after, flows, author, None if approved_by is None else tuple(approved_by), out, full
     )
