@@ -29,13 +29,17 @@ REASONS: Mapping[str, str] = {
     "elsewhere": "the provider belongs to another scope than the one asked about",
     "denied": "an active or staged rule denies it; an allow would not open it",
     "dropped": "it never got through, and no trusted entry wants it",
-    "scan": "one consumer tried many providers or services, and these were dropped or happened once",
+    "scan": "one consumer tried many providers or services, or many strangers one service, and did not come back",
     "ephemeral": "a port from which consumers connect, seen from one consumer on one day: most likely a reply",
     "noise": "too few conversations between the two groups to tell it from an accident",
     "unplaced": "the workload belongs to no scope and has no app label from which one could be proposed",
     "overruled": "an active or staged rule overrules any allow in the application tier",
     "inseparable": "it cannot be opened without opening what was filtered",
 }
+#: So many conversations, all on one day, may be one try and its repetitions.
+_TRY = 3
+#: Share of the clients from outside that come back on another day, from which a service has clients at all.
+_RETURNING = 0.2
 #: Reasons that say nothing about whether a talk is usual.
 _EVIDENCE = ("approved", "failsafe", "elsewhere", "denied", "dropped")
 #: Reasons of talks that no proposal may allow.
@@ -176,7 +180,17 @@ class _Doubts:
         providers: dict[tuple[Party, int], set[Party]] = defaultdict(set)
         points: dict[tuple[Party, Party], set[int]] = defaultdict(set)
         strong: Counter[tuple[Party, int]] = Counter()
+        tries: Counter[tuple[Party, Party]] = Counter()
+        numbers: Counter[tuple[Party, Party]] = Counter()
+        strangers: Counter[tuple[object, int]] = Counter()
+        clients: Counter[tuple[object, int]] = Counter()
         for talk in talks:
+            tries[talk.consumer, talk.provider] += 1 if _tried(talk) else -1
+            numbers[talk.consumer, talk.provider] += _tried(talk)
+            if _stranger(talk):
+                strangers[group(talk.provider), talk.point] += 1
+            elif isinstance(talk.consumer, Address) and len(talk.days) > 1:
+                clients[group(talk.provider), talk.point] += 1
             if talk.count:
                 self.weight[group(talk.consumer), group(talk.provider), talk.point] += talk.count
                 self.consumers[talk.provider, talk.point].add(talk.consumer)
@@ -191,10 +205,24 @@ class _Doubts:
             for (consumer, point), tried in providers.items()
             if len(tried) >= learning.scan_providers and len(tried) > strong[consumer, point]
         } | {consumer for (consumer, _provider), tried in points.items() if len(tried) >= learning.scan_services}
+        # However long it takes: what comes back on other days weighs against what was tried.
+        self.probed = {pair for pair, more in tries.items() if more > 0 and numbers[pair] >= learning.scan_services}
+        # Anybody can forge conversations of addresses; coming back is what clients do.
+        self.flooded = {
+            place
+            for place, count in strangers.items()
+            if count >= learning.scan_providers
+            and clients[place] <= learning.public_above
+            and clients[place] < _RETURNING * (count + clients[place])
+        }
 
     def scanned(self, talk: Talk) -> bool:
-        """Dropped or single, by somebody who scans."""
-        return talk.consumer in self.scanners and talk.count <= 1
+        """Dropped or hardly more than tried, by somebody who scans; single, by one of many who did not come back."""
+        if talk.count <= 1 and talk.consumer in self.scanners:
+            return True
+        if _tried(talk) and (talk.consumer, talk.provider) in self.probed:
+            return True
+        return _stranger(talk) and (self.group(talk.provider), talk.point) in self.flooded
 
     def reason(self, talk: Talk) -> str:
         if self.scanned(talk):
@@ -216,6 +244,15 @@ class _Doubts:
         back = self.opened.get((talk.provider, talk.consumer), ())
         replies = any(base <= point < base + low for point in back)
         return replies or len(talk.days) <= 1
+
+
+def _tried(talk: Talk) -> bool:
+    return talk.count <= _TRY and len(talk.days) <= 1
+
+
+def _stranger(talk: Talk) -> bool:
+    """A single conversation that got through, of an address of nobody."""
+    return talk.count == 1 and isinstance(talk.consumer, Address)
 
 
 def _special(address: Address, point: int) -> bool:

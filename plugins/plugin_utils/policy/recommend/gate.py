@@ -11,7 +11,7 @@ stands the calendar, because what never runs in the window leaves no trace in an
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from math import sqrt
@@ -19,8 +19,10 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from ...model.edges import Coverage
+from .covering import ANY
 from .learning import Job, Learning
 from .observed import Party, Talk
+from .rules import ProposedRule
 
 #: One-sided, 95 %.
 _QUANTILE = 1.645
@@ -90,8 +92,11 @@ def judge(
     learning: Learning,
     timezone: str,
     group: Callable[[Party], object],
+    learned: Iterable[ProposedRule] = (),
 ) -> Gate:
-    """`talks`: those of the scope that got through, learned or allowed already. `members`: its managed workloads."""
+    """`talks`: those of the scope that got through, learned, allowed already or too few to learn from. `members`: its
+    managed workloads. `learned`: its proposed rules.
+    """
     talks = list(talks)
     unseen = unseen_traffic(talks, group)
     reasons: list[str] = []
@@ -102,6 +107,12 @@ def judge(
             f"(estimate {unseen.estimate:.1%}; {unseen.once} of {unseen.edges} edges were seen on one day only); "
             f"at most {learning.unseen:.1%} is accepted{coarse if _spans_days(talks) else ''}"
         )
+    reasons += [
+        f"{rule.id} is still learning: {peers} may come in, and too few of those seen came back on another day, or too "
+        "many are new"
+        for rule in learned
+        if rule.maturity == "learning" and (peers := _outsiders(rule))
+    ]
     reasons += calendar_gaps(coverage, learning, timezone)
     share = _share(members, coverage)
     if share < learning.coverage:
@@ -123,6 +134,20 @@ def _spans_days(talks: Sequence[Talk]) -> bool:
     """Are there days between the known ones of most talks, of which the rows say nothing?"""
     hidden = sum(len(talk.days) == 2 and max(talk.days) - min(talk.days) > 1 for talk in talks)
     return 2 * hidden > len(talks)
+
+
+def _outsiders(rule: ProposedRule) -> str:
+    """Who from outside the estate may come in, in words; "" where consumers are workloads only."""
+    written = rule.document["from"]
+    found = []
+    for peer in written if isinstance(written, list) else [written]:
+        if peer == ANY:
+            found.append(ANY)
+        elif isinstance(peer, Mapping) and "ip_list" in peer:
+            found.append(f"the ip_list {peer['ip_list']}")
+        elif isinstance(peer, Mapping) and "cidr" in peer:
+            found.append(str(peer["cidr"]))
+    return " and ".join(found)
 
 
 def unseen_traffic(talks: Iterable[Talk], group: Callable[[Party], object]) -> Unseen:

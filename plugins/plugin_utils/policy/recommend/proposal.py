@@ -108,7 +108,7 @@ class _Run:
             ip_lists=lists,
             scopes=self._new_scopes(rules),
             sifted=sifted,
-            gates=self._gates(sifted),
+            gates=self._gates(sifted, rules),
             edges=self.edges,
             learning=self.learning,
             drafts=self.drafted,
@@ -159,7 +159,7 @@ class _Run:
         }
         return [talk for rule in rules if (rule.scope, rule.id) in guilty for talk in rule.talks]
 
-    def _gates(self, sifted: Sifted) -> dict[str, Gate]:
+    def _gates(self, sifted: Sifted, rules: Iterable[ProposedRule]) -> dict[str, Gate]:
         through = [talk for talk in (*sifted.included, *sifted.left_out.get("approved", ())) if talk.count]
         by_scope: dict[str, list[Talk]] = defaultdict(list)
         for talk in through:
@@ -168,6 +168,9 @@ class _Run:
         # A scope of the policy that nobody saw is judged too: silence is no sign that nothing is missing.
         owning = {self.homes.of_workload.get(name, "") for name in managed} - self.homes.proposed
         wanted = {self.scope} if self.scope else {name for name in by_scope.keys() | owning if name}
+        # Left out, yet seen: the estimate lives from what is seldom. It alone is no reason to judge a scope.
+        for talk in sifted.left_out.get("noise", ()):
+            by_scope[self.homes.of_talk(talk)].append(talk)
         return {
             name: judge(
                 name,
@@ -177,6 +180,7 @@ class _Run:
                 self.learning,
                 self.policy.settings.timezone,
                 self.group,
+                [rule for rule in rules if rule.scope == name],
             )
             for name in sorted(wanted)
         }

@@ -125,6 +125,44 @@ def test_a_scope_that_nobody_saw_is_not_complete() -> None:
     assert not found.complete
 
 
+def _clients(days: tuple[int, ...], count: int = 300) -> Site:
+    site = Site().daily("web-1 web-2 web-3", "db-1 db-2", "tcp/5432")
+    for number in range(count):
+        for day in days:
+            site.once(f"203.0.{number // 250}.{number % 250 + 1}", "web-1", "tcp/443", day=day + number % 20, count=4)
+    return site
+
+
+@pytest.mark.parametrize(("settings", "peer"), [("", "any"), ("public_above: 1000", "the ip_list web-clients")])
+def test_clients_from_outside_that_never_came_back_keep_the_gate_open(settings: str, peer: str) -> None:
+    """Four conversations each on one day: everybody could have sent them."""
+    found = _clients((0,)).found(settings)
+    (one,) = [rule for rule in found.rules if "443" in str(rule.document["services"]) or rule.maturity == "learning"]
+    assert one.maturity == "learning"
+    (gate,) = found.gates.values()
+    assert gate.verdict == "not complete"
+    (reason,) = gate.reasons
+    assert one.id in reason
+    assert "still learning" in reason
+    assert peer in reason
+
+
+@pytest.mark.parametrize("settings", ["", "public_above: 1000"])
+def test_clients_from_outside_that_come_back_close_it(settings: str) -> None:
+    assert _clients((0, 7)).found(settings).complete
+
+
+def test_what_is_left_out_as_noise_is_the_seldom_traffic_that_the_estimate_lives_from() -> None:
+    site = Site().daily("web-1 web-2 web-3", "db-1 db-2", "tcp/5432")
+    for port in range(7000, 7009):
+        site.once("crm-1", "db-1", f"tcp/{port}", day=port % 30)
+    found = site.found()
+    assert len(found.sifted.left_out["noise"]) == 9
+    gate = found.gates["shop-prod"]
+    assert (gate.unseen.edges, gate.unseen.once) == (10, 9)
+    assert "never seen" in gate.reasons[0]
+
+
 def talk(*days: int) -> Talk:
     moments = tuple(day * DAY for day in days)
     return Talk("a", "b", 443, 9, 0, moments[0], moments[-1], moments, frozenset(days))

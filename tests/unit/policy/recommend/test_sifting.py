@@ -66,10 +66,57 @@ def test_a_horizontal_scan_is_not_learned_and_does_not_hide_what_the_scanner_rea
 def test_a_vertical_scan_is_not_learned() -> None:
     site = Site()
     for port in range(1, 15):
-        site.once("crm-1", "web-1", f"tcp/{port}").once("crm-2", "web-2", f"tcp/{port}", count=2)
+        site.once("crm-1", "web-1", f"tcp/{port}").once("crm-2", "web-2", f"tcp/{port}", count=20)
     found = site.found()
     assert reason(found, "crm-1", "web-1") == "scan"
     assert reason(found, "crm-2", "web-2") == "included"
+
+
+@pytest.mark.parametrize("days", [1, 35])
+def test_a_vertical_scan_that_tries_again_or_takes_its_time_is_not_learned(days: int) -> None:
+    """Two conversations on each of 35 ports, all on one day or one port a day; what comes back stays."""
+    site = Site().daily("crm-1", "web-1", "tcp/443").daily(WEBS, DBS, "tcp/5432")
+    for port in range(35):
+        site.once("crm-1", "web-1", f"tcp/{1000 + port}", day=port % days, count=2)
+    found = site.found()
+    assert [talk.point & 0xFFFF for talk in found.sifted.left_out["scan"]] == list(range(1000, 1035))
+    assert sorted(one.document["services"] for one in found.rules) == [["postgresql"], ["web"]]
+
+
+def test_many_services_that_come_back_are_no_scan_because_of_some_that_do_not() -> None:
+    site = Site()
+    for port in range(1000, 1020):
+        site.daily("crm-1", "web-1", f"tcp/{port}")
+    for port in range(1020, 1030):
+        site.once("crm-1", "web-1", f"tcp/{port}", count=2)
+    assert "scan" not in site.found().sifted.left_out
+
+
+def _strangers(site: Site, count: int) -> Site:
+    for number in range(count):
+        site.once(f"203.0.{number // 250}.{number % 250 + 1}", "web-1", "tcp/22", day=number % 35)
+    return site
+
+
+def test_single_conversations_of_many_strangers_are_no_public_service() -> None:
+    """Anybody can forge them; one true administrator does not make them true."""
+    site = _strangers(Site().daily("198.51.100.9", "web-1", "tcp/22"), 300)
+    found = site.found()
+    assert {str(talk.consumer) for talk in found.sifted.included} == {"198.51.100.9"}
+    assert len(found.sifted.left_out["scan"]) == 300
+    assert rule(found).document["from"] == {"cidr": "198.51.100.9"}
+
+
+@pytest.mark.parametrize(("returning", "single"), [(100, 300), (300, 3000)])
+def test_a_public_service_whose_clients_come_back_is_learned(returning: int, single: int) -> None:
+    """A quarter of all clients come back, or as many as make a service public."""
+    site = _strangers(Site(), single)
+    for number in range(returning):
+        for day in (number % 30, number % 30 + 4):
+            site.once(f"192.0.{2 + number // 250}.{number % 250 + 1}", "web-1", "tcp/22", day=day)
+    found = site.found()
+    assert "scan" not in found.sifted.left_out
+    assert rule(found).document["from"] == "any"
 
 
 def test_replies_taken_for_requests_are_not_learned() -> None:
