@@ -134,6 +134,7 @@ def edges_of(observations: Observations) -> Edges:
             observations.expected,
             observations.loss,
             observations.source,
+            observations.gaps,
         ),
     )
 

@@ -65,7 +65,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """`loss` is the share (0 to 1) of conversations the sensors say they missed; `source` names the way of looking."""
+    """`loss` is the share (0 to 1) of conversations the sensors say they missed; `source` names the way of looking.
+
+    `gaps` are stretches [low, high) between `start` and `end` in which nobody looked, ascending and disjoint.
+    """
 
     flows: tuple[Flow, ...]
     start: datetime
@@ -74,6 +77,7 @@ class Observations:
     expected: tuple[str, ...]
     loss: float
     source: str
+    gaps: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -99,6 +103,7 @@ class Observations:
             "expected": sorted(self.expected),
             "loss": self.loss,
             "source": self.source,
+            **({"gaps": [[_text(low), _text(high)] for low, high in self.gaps]} if self.gaps else {}),
         }
 
     @classmethod
@@ -111,6 +116,9 @@ class Observations:
             expected=tuple(data["expected"]),
             loss=float(data["loss"]),
             source=data["source"],
+            gaps=tuple(
+                (datetime.fromisoformat(low), datetime.fromisoformat(high)) for low, high in data.get("gaps", ())
+            ),
         )
 
 

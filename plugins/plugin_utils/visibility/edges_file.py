@@ -52,7 +52,7 @@ def read_edges(
     else:
         raise FlowsError("E-FLOW-FILE", "there is no such file or directory.", Place(str(path)))
     if findings is not None:
-        findings.extend(found)
+        findings.extend([*found, *_gap_findings(edges.coverage, path)])
     return edges
 
 
@@ -90,8 +90,11 @@ def _history(path: Path, window: Window, findings: list[Finding]) -> Edges:
     if rows > MOST:
         raise edges_parquet.too_many(path, rows, MOST)
     parts = [_single(item, *edges_parquet.read(item, MOST), window, findings) for item in wanted]
-    whole = joined(parts)
-    findings.extend(
+    return joined(parts)
+
+
+def _gap_findings(coverage: Coverage, path: Path) -> list[Finding]:
+    return [
         Finding(
             "W-FLOW-GAP",
             "warning",
@@ -99,9 +102,8 @@ def _history(path: Path, window: Window, findings: list[Finding]) -> Edges:
             Place(str(path)),
             "No data is not no traffic.",
         )
-        for low, high in whole.coverage.gaps
-    )
-    return whole
+        for low, high in coverage.gaps
+    ]
 
 
 def _single(path: Path, edges: Edges, reasons: dict[str, int], window: Window, findings: list[Finding]) -> Edges:
@@ -138,6 +140,10 @@ def _in_window(edges: Edges, window: Window, path: Path) -> Edges:
     if until is not None:
         keep &= edges.first < until.timestamp()
         coverage = replace(coverage, end=min(coverage.end, until))
+    gaps = ((max(low, coverage.start), min(high, coverage.end)) for low, high in coverage.gaps)
+    coverage = replace(coverage, gaps=tuple((low, high) for low, high in gaps if low < high))
+    if coverage.gaps and not coverage.watched:
+        raise _nothing(path, [edges.coverage])
     return replace(taken(edges, keep), coverage=coverage)
 
 

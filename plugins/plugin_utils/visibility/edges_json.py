@@ -21,7 +21,7 @@ from ..model.edges import Edges, edges_of
 from ..model.errors import FlowsError, MicrosegError, Place
 from ..model.flows import FORMAT, Flow, Observations
 from ..model.intervals import contains
-from .edges_parquet import OUT_OF_TIME, within_time
+from .edges_parquet import OUT_OF_TIME, gaps_from, within_time
 from .parquet_columns import INTEGERS
 
 #: Bytes of one file; more of them are a case for Parquet.
@@ -82,6 +82,7 @@ def write(edges: Edges, path: Path) -> None:
         expected=coverage.expected,
         loss=coverage.loss,
         source=coverage.source,
+        gaps=coverage.gaps,
     )
     content = json.dumps(observations.to_dict(), indent=1) + "\n"
     beside = path.parent / f".{path.name[:64]}.{secrets.token_hex(6)}.new"
@@ -110,11 +111,12 @@ def _frame(data: Mapping[str, Any], place: Place) -> Observations:
             raise ValueError("loss is a share from 0 to 1")
         if not isinstance(source, str):
             raise ValueError("source is a text")
+        gaps = gaps_from(data.get("gaps", []), start, end)
     except KeyError as error:
         raise _without_coverage(f"{error.args[0]} is missing", place) from error
     except (TypeError, ValueError) as error:
         raise _without_coverage(str(error), place) from error
-    return Observations((), start, end, tuple(names[0]), tuple(names[1]), float(loss), source)
+    return Observations((), start, end, tuple(names[0]), tuple(names[1]), float(loss), source, gaps)
 
 
 def _without_coverage(why: str, place: Place) -> FlowsError:

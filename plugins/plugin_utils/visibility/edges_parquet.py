@@ -144,16 +144,17 @@ def _coverage(file: pyarrow.parquet.ParquetFile, place: Place) -> Coverage:
 
 def coverage_text(coverage: Coverage) -> str:
     """The JSON that stands in the metadata of a file."""
-    return json.dumps(
-        {
-            "start": coverage.start.astimezone(UTC).isoformat(),
-            "end": coverage.end.astimezone(UTC).isoformat(),
-            "reported": sorted(coverage.reported),
-            "expected": sorted(coverage.expected),
-            "loss": coverage.loss,
-            "source": coverage.source,
-        }
-    )
+    said: dict[str, Any] = {
+        "start": coverage.start.astimezone(UTC).isoformat(),
+        "end": coverage.end.astimezone(UTC).isoformat(),
+        "reported": sorted(coverage.reported),
+        "expected": sorted(coverage.expected),
+        "loss": coverage.loss,
+        "source": coverage.source,
+    }
+    if coverage.gaps:
+        said["gaps"] = [[moment.astimezone(UTC).isoformat() for moment in gap] for gap in coverage.gaps]
+    return json.dumps(said)
 
 
 def coverage_from(text: bytes | str, place: Place) -> Coverage:
@@ -171,11 +172,27 @@ def coverage_from(text: bytes | str, place: Place) -> Coverage:
             raise ValueError("reported and expected are lists of names")
         if not within_time(start, end):
             raise ValueError(OUT_OF_TIME)
-        return Coverage(start, end, names[0], names[1], loss, str(data["source"]))
+        gaps = gaps_from(data.get("gaps", []), start, end)
+        return Coverage(start, end, names[0], names[1], loss, str(data["source"]), gaps)
     except KeyError as error:
         raise _without_coverage(f"{error.args[0]} is missing", place) from error
     except (TypeError, ValueError, RecursionError) as error:
         raise _without_coverage(str(error), place) from error
+
+
+def gaps_from(written: Any, start: datetime, end: datetime) -> tuple[tuple[datetime, datetime], ...]:
+    """Raises ValueError for what is not pairs of moments within [start, end], ascending and disjoint."""
+    expected = "gaps is a list of pairs of moments with a time zone, ascending, disjoint, between start and end"
+    try:
+        gaps = [(datetime.fromisoformat(low), datetime.fromisoformat(high)) for low, high in written]
+        reached = start
+        for low, high in gaps:
+            if not reached <= low < high <= end:
+                raise ValueError(expected)
+            reached = high
+    except (TypeError, ValueError):
+        raise ValueError(expected) from None
+    return tuple(gaps)
 
 
 def within_time(start: datetime, end: datetime) -> bool:
@@ -266,6 +283,7 @@ __all__ = [
     "coverage_from",
     "coverage_of",
     "coverage_text",
+    "gaps_from",
     "read",
     "rows_of",
     "too_many",

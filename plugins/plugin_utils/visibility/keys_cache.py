@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,12 @@ from ..model.edges import Edges, taken
 from ..model.errors import Finding, FlowsError, Place
 from ..model.keys import Keys
 from .edges_file import files_of
-from .edges_parquet import coverage_from
+from .edges_parquet import coverage_from, coverage_text
 from .keys_file import ENDS, KEYS, read_keys, write_keys
 from .ordered_edges import DamagedEdgesError, read_ordered, write_ordered
 
 #: Grows when an entry has other files, or flows are read in another way.
-FORMAT = 1
+FORMAT = 2
 #: Entries that are kept: as many policies or files of flows can be asked about in turn.
 MOST = 4
 EDGES, SUMS = "edges.parquet", "sums.json"
@@ -96,7 +96,7 @@ class KeysCache:
         keys = read_keys(entry)
         if keys is None:
             raise DamagedKeysError
-        coverage = coverage_from(json.dumps(sums["coverage"]), Place(str(entry)))
+        coverage = coverage_from(sums["coverage"], Place(str(entry)))
         keys = replace(keys, edges=replace(keys.edges, coverage=coverage))
         with suppress(OSError):
             os.utime(entry)
@@ -129,11 +129,10 @@ class KeysCache:
             write_keys(keys, beside)
             digests: dict[str, Any] = {file: _digest((beside / file).read_bytes()) for file in (KEYS, ENDS)}
             digests[EDGES] = write_ordered(edges, order, beside / EDGES)
-            coverage = edges.coverage
             about = {
                 "digests": digests,
                 "findings": [item.to_dict() for item in told],
-                "coverage": asdict(coverage) | {name: getattr(coverage, name).isoformat() for name in ("start", "end")},
+                "coverage": coverage_text(edges.coverage),
             }
             text = json.dumps(about)
             (beside / SUMS).write_text(f"{_digest(text.encode())}\n{text}", "utf-8")

@@ -19,7 +19,7 @@ from ..model.errors import FlowsError, Place
 from ..model.keys import Keys
 from .edges_parquet import coverage_from, coverage_text
 
-FORMAT = 1
+FORMAT = 2
 KEYS, ENDS = "keys.parquet", "ends.parquet"
 _NUMBERS = ("high", "dropped", "rows", "pairs", "itself", "example_consumer", "example_provider")
 _OF_EDGES = ("consumer", "provider", "service", "count", "first", "last")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import random
@@ -343,3 +344,89 @@ def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(FlowsError) as error:
         write_edges(random_edges(1), tmp_path / "missing" / "a.parquet")
     assert error.value.code == "E-FLOW-WRITE"
+
+
+def gapped(*days: tuple[float, float], length: int = 10) -> Edges:
+    edges = random_edges(4)
+    gaps = tuple((START + dt.timedelta(days=low), START + dt.timedelta(days=high)) for low, high in days)
+    return dataclasses.replace(
+        edges, coverage=dataclasses.replace(edges.coverage, end=START + dt.timedelta(days=length), gaps=gaps)
+    )
+
+
+@pytest.mark.parametrize("name", ["flows.parquet", "flows.json"])
+def test_gaps_of_one_file_are_kept_and_told(tmp_path, name):
+    """A history that was written as one file looked no longer than it did."""
+    edges = gapped((2, 3), (5, 7))
+    write_edges(edges, tmp_path / name)
+    findings: list = []
+    again = read_edges(tmp_path / name, findings=findings)
+    assert again.coverage == edges.coverage
+    assert again.coverage.watched == dt.timedelta(days=7)
+    assert [finding.code for finding in findings] == ["W-FLOW-GAP"] * 2
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "left"),
+    [
+        (0, 10, [(2, 3), (5, 7)]),
+        (2.5, 6, [(2.5, 3), (5, 6)]),
+        (3, 5, []),
+        (0, 2, []),
+        (6.5, 8, [(6.5, 7)]),
+    ],
+)
+@pytest.mark.parametrize("name", ["flows.parquet", "flows.json"])
+def test_gaps_are_cut_to_the_window(tmp_path, name, since, until, left):
+    write_edges(gapped((2, 3), (5, 7)), tmp_path / name)
+    low, high = (START + dt.timedelta(days=day) for day in (since, until))
+    coverage = read_edges(tmp_path / name, low, high).coverage
+    assert [(gap - START, end - START) for gap, end in coverage.gaps] == [
+        (dt.timedelta(days=one), dt.timedelta(days=two)) for one, two in left
+    ]
+    lost = sum(two - one for one, two in left)
+    assert coverage.watched == dt.timedelta(days=until - since - lost)
+
+
+@pytest.mark.parametrize("name", ["flows.parquet", "flows.json"])
+def test_a_window_within_a_gap_has_nothing(tmp_path, name):
+    write_edges(gapped((2, 3)), tmp_path / name)
+    with pytest.raises(FlowsError, match="nothing was observed") as caught:
+        read_edges(tmp_path / name, START + dt.timedelta(days=2), START + dt.timedelta(days=3))
+    assert caught.value.code == "E-FLOW-WINDOW"
+
+
+BAD_GAPS = [
+    "never",
+    [["2026-06-03T00:00:00+00:00"]],
+    [["2026-06-03T00:00:00", "2026-06-04T00:00:00"]],
+    [["2026-06-04T00:00:00+00:00", "2026-06-03T00:00:00+00:00"]],
+    [["2026-06-03T00:00:00+00:00", "2026-06-03T00:00:00+00:00"]],
+    [["2026-05-03T00:00:00+00:00", "2026-06-03T00:00:00+00:00"]],
+    [["2026-06-03T00:00:00+00:00", "2026-07-03T00:00:00+00:00"]],
+    [
+        ["2026-06-03T00:00:00+00:00", "2026-06-05T00:00:00+00:00"],
+        ["2026-06-04T00:00:00+00:00", "2026-06-06T00:00:00+00:00"],
+    ],
+    [[1, 2]],
+    7,
+]
+
+
+@pytest.mark.parametrize("gaps", BAD_GAPS)
+@pytest.mark.parametrize("name", ["flows.parquet", "flows.json"])
+def test_gaps_that_are_none_are_refused(tmp_path, name, gaps):
+    path = tmp_path / name
+    edges = gapped()
+    if name.endswith("json"):
+        write_edges(edges, path)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"gaps": gaps}))
+    else:
+        write_edges(edges, path)
+        table = pq.read_table(path)
+        said = dict(table.schema.metadata)
+        said[b"microseg.coverage"] = json.dumps(json.loads(said[b"microseg.coverage"]) | {"gaps": gaps}).encode()
+        pq.write_table(table.replace_schema_metadata(said), path)
+    with pytest.raises(FlowsError, match="gaps") as caught:
+        read_edges(path)
+    assert caught.value.code == "E-FLOW-COVERAGE"

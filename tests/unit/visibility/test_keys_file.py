@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 
 import numpy as np
 import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.policy.simulate_keys import build_keys
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility import keys_file
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.keys_cache import KeysCache
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.visibility.keys_file import read_keys, write_keys
 from tests.semantics.fixtures import inputs_of
 from tests.support.policies import random_world
@@ -47,6 +49,25 @@ def test_keys_come_back_as_they_were(tmp_path, seed):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["ends.parquet", "keys.parquet"]
 
 
+def test_the_gaps_of_a_history_stay(tmp_path):
+    """In the sums on disk and in the cache of them."""
+    inputs = inputs_of(random_world(2).documents, random_world(2).hosts)
+    edges = random_edges(inputs.estate, 2)
+    start = edges.coverage.start
+    gaps = ((start + dt.timedelta(minutes=1), start + dt.timedelta(minutes=2)),)
+    edges = dataclasses.replace(edges, coverage=dataclasses.replace(edges.coverage, gaps=gaps))
+    keys = build_keys(edges, inputs.active)
+    write_keys(keys, tmp_path)
+    again = read_keys(tmp_path)
+    assert again is not None
+    assert again.edges.coverage == edges.coverage
+    cache = KeysCache(tmp_path / "cache")
+    cache.keep("kept", keys, edges, np.arange(len(edges)), ())
+    kept = cache.find("kept")
+    assert kept is not None
+    assert kept.keys.edges.coverage == edges.coverage
+
+
 @pytest.mark.parametrize("name", ["keys.parquet", "ends.parquet"])
 @pytest.mark.parametrize("keep", [None, 0, 40, -30])
 def test_what_is_damaged_is_no_key_store(tmp_path, name, keep):
@@ -65,5 +86,5 @@ def test_another_format_is_no_key_store(tmp_path, monkeypatch):
     world = random_world(1)
     inputs = inputs_of(world.documents, world.hosts)
     write_keys(build_keys(random_edges(inputs.estate, 1), inputs.active), tmp_path)
-    monkeypatch.setattr(keys_file, "FORMAT", 2)
+    monkeypatch.setattr(keys_file, "FORMAT", keys_file.FORMAT + 1)
     assert read_keys(tmp_path) is None
