@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from ..model.errors import PolicyError
 from ..model.schedule import FIRST_YEAR, LAST_YEAR
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def moment(text: str | None) -> datetime | None:
@@ -29,3 +34,18 @@ def moment(text: str | None) -> datetime | None:
     if not FIRST_YEAR < parsed.year < LAST_YEAR:
         raise PolicyError("E-TIME", f"{text!r} is out of reach.", hint=f"Years {FIRST_YEAR} to {LAST_YEAR} are.")
     return parsed
+
+
+def bound(text: str, zone: Callable[[], ZoneInfo], *, end: bool) -> datetime | None:
+    """A bound of a window: as `moment`, or a date, which is meant in `zone`, asked for it only.
+
+    A date begins a window with its day, or ends it with it (`end`). Raises PolicyError (E-TIME) and what `zone` raises.
+    """
+    if not _DATE.fullmatch(text):
+        return moment(text)
+    moment(f"{text}T00:00:00Z")  # is it a day of the calendar?
+    day = datetime.fromisoformat(text).date() + timedelta(days=end)
+    return datetime.combine(day, time(), zone()).astimezone(UTC)
+
+
+__all__ = ["bound", "moment"]

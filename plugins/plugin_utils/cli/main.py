@@ -174,8 +174,12 @@ def simulate(
         Path | None,
         typer.Argument(metavar="[DRAFT]", help="Policy directory to try. [default: the staged rulesets of -p]"),
     ] = None,
-    since: Annotated[str, typer.Option("--from", metavar="TIME", help="Only flows seen from this moment on.")] = "",
-    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Only flows seen before this moment.")] = "",
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="Only flows seen from this moment or date on.")
+    ] = "",
+    until: Annotated[
+        str, typer.Option("--until", metavar="TIME", help="Only flows seen before this moment or the end of this date.")
+    ] = "",
     revision: Annotated[
         str, typer.Option("--revision", metavar="REV", help="What this git revision of -p says about the flows.")
     ] = "",

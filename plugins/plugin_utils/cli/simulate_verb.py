@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from ..boundary.moments import moment
+from ..boundary.moments import bound
 from ..model.errors import PolicyError
 from .job import FINDINGS, OK, Answer, Job
 from .screen import Screen, plural, shortened
@@ -31,6 +32,7 @@ def simulate(
     job: Job, draft: Path | None, flows: Path, since: str, until: str, revision: str, intent: bool, cached: bool
 ) -> Answer:
     from ..workflow.inputs import Inputs, load
+    from ..workflow.revisions import AtRevision, read
     from ..workflow.simulate import FlowsAsked, simulate_draft, simulate_revision, simulate_staged
 
     if draft is not None and revision:
@@ -39,7 +41,13 @@ def simulate(
             "a draft and a revision are asked about at once.",
             hint="Name a draft directory, or give --revision.",
         )
-    asked = FlowsAsked(flows, moment(since), moment(until), job.store if cached else None)
+
+    def zone() -> ZoneInfo:
+        source = AtRevision(revision, job.policy) if revision else job.policy
+        return ZoneInfo(read(source)[0].settings.timezone)
+
+    low, high = bound(since, zone, end=False), bound(until, zone, end=True)
+    asked = FlowsAsked(flows, low, high, job.store if cached else None)
     if asked.since is not None and asked.until is not None and asked.since >= asked.until:
         raise PolicyError("E-SIMULATE", f"--from {since} is not before --until {until}.", hint="Exchange them.")
     at = job.moment()

@@ -164,14 +164,18 @@ def test_sides_that_enforce_nothing_are_told_apart(microseg: Microseg, flows: Pa
     assert by_intent.json["flows"]["newly_blocked"] == 1204
 
 
-def test_a_revision_is_compared_with_what_was_observed(
-    microseg: Microseg, flows: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def committed(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "t")
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "t@example.com")
     for command in (["init", "-q"], ["add", "policy"], ["commit", "-q", "-m", "first"]):
         subprocess.run(["git", *command], cwd=shop, check=True)
+
+
+def test_a_revision_is_compared_with_what_was_observed(
+    microseg: Microseg, flows: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed(shop, monkeypatch)
     text = (shop / "policy" / "all.yml").read_text()
     (shop / "policy" / "all.yml").write_text(text.replace("{id: web-to-db", "{id: web-to-db, action: deny"))
 
@@ -189,8 +193,46 @@ def test_a_revision_is_compared_with_what_was_observed(
 
 
 @pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        (("--from", "2026-06-10"), [2, 3, 4]),
+        (("--until", "2026-06-10"), [1, 2, 3]),
+        (("--from", "2026-06-10", "--until", "2026-06-10"), [2, 3]),
+        (("--from", "2026-06-10", "--until", "2026-06-09T22:00:01Z"), [2]),
+    ],
+)
+@pytest.mark.parametrize("asked", [(), ("--revision", "HEAD"), ("policy",)])
+def test_a_date_is_meant_in_the_zone_of_the_policy(
+    microseg: Microseg,
+    flows: Path,
+    shop: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    seen: list[int],
+    asked: tuple[str, ...],
+) -> None:
+    """From its beginning, until its end: 10 June in Berlin is from 22:00 to 22:00 UTC. `seen`: counts 1, 10, 100, …"""
+    text = (shop / "policy" / "all.yml").read_text()
+    (shop / "policy" / "all.yml").write_text(text.replace("settings:\n", "settings:\n  timezone: Europe/Berlin\n", 1))
+    committed(shop, monkeypatch)
+    moments = ["2026-06-09T21:59:59", "2026-06-09T22:00:00", "2026-06-10T21:59:59", "2026-06-10T22:00:00"]
+    data = json.loads(flows.read_text())
+    data["flows"] = [
+        flow(WEB, DB, "tcp/5432", 10**number, first_seen=f"{moment}+00:00", last_seen=f"{moment}+00:00")
+        for number, moment in enumerate(moments)
+    ]
+    flows.write_text(json.dumps(data))
+    result = microseg("simulate", *asked, "--flows", "flows.json", *words, "--format", "json")
+    assert sum(result.json["flows"].values()) == sum(10 ** (number - 1) for number in seen)
+
+
+@pytest.mark.parametrize(
     ("words", "code"),
     [
+        (("--from", "2026-06-02", "--until", "2026-06-01"), "E-SIMULATE"),
+        (("--from", "2026-06-31"), "E-TIME"),
+        (("--until", "9999-12-31"), "E-TIME"),
+        (("--from", "2026-06-02T00:00:00"), "E-TIME"),
         (("policy", "--revision", "HEAD"), "E-SIMULATE"),
         (("--from", "2026-06-02T00:00:00Z", "--until", "2026-06-01T00:00:00Z"), "E-SIMULATE"),
         (("--from", "yesterday"), "E-TIME"),
