@@ -41,16 +41,17 @@ def _written(report: LintReport, pipeline: Pipeline) -> str:
 
 def _screen(job: Job, report: LintReport) -> str:
     screen = Screen()
-    severities = Counter(finding.severity for finding in report.findings)
+    counting = Counter(finding.severity for finding in report.findings if report.counts(finding))
+    beside = Counter(finding.severity for finding in report.findings if not report.counts(finding))
     screen.line(
         f"LINT  {job.policy}  {plural(report.rules, 'rule')}  {plural(report.workloads, 'workload')}",
-        "IN ORDER" if report.ok else plural(sum(severities.values()), "finding").upper(),
+        "IN ORDER" if report.ok else plural(sum(counting.values()), "finding").upper(),
     )
-    counted = ", ".join(plural(severities[one], word) for one, word in _WORDS if severities[one])
     use = "judged by flows" if report.use_judged else f"not judged: {report.use}"
     screen.rows(
         [
-            ("findings", counted or "none"),
+            ("findings", _counted(counting) or "none"),
+            *_beside(beside),
             ("waived", _waived(report)),
             ("use of rules", use),
         ]
@@ -79,6 +80,17 @@ def _screen(job: Job, report: LintReport) -> str:
 
 
 _WORDS: tuple[tuple[Severity, str], ...] = (("error", "error"), ("warning", "warning"), ("info", "note"))
+
+
+def _counted(severities: Counter[Severity]) -> str:
+    return ", ".join(plural(severities[one], word) for one, word in _WORDS if severities[one])
+
+
+def _beside(severities: Counter[Severity]) -> list[tuple[str, str]]:
+    """The row of what does not count; mere notes need no other word."""
+    if set(severities) == {"info"}:
+        return [("notes", f"{severities['info']:,}")]
+    return [("not counted", _counted(severities))] if severities else []
 
 
 def _waived(report: LintReport) -> str:

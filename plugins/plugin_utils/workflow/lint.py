@@ -42,7 +42,7 @@ class LintReport:
 
     @property
     def ok(self) -> bool:
-        return not any(map(self._counts, self.findings))
+        return not any(map(self.counts, self.findings))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -56,7 +56,8 @@ class LintReport:
             "waived": [finding.to_dict() for finding in self.waived],
         }
 
-    def _counts(self, finding: LintFinding) -> bool:
+    def counts(self, finding: LintFinding) -> bool:
+        """Is it as severe as `fail_on`, or more?"""
         return SEVERITIES.index(finding.severity) <= SEVERITIES.index(self.fail_on)
 
     def report(self, failures: bool = False) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class LintReport:
             "at": self.at.isoformat(),
             "checked": [],
             "findings": [
-                _reported(replace(finding, severity="error") if failures and self._counts(finding) else finding)
+                _reported(replace(finding, severity="error") if failures and self.counts(finding) else finding)
                 for finding in self.findings
             ],
         }

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -55,6 +56,32 @@ def test_only_what_is_severe_enough_fails(microseg: Microseg, doubled: Path) -> 
     assert microseg("lint", "--fail-on", "error").code == 0
     (doubled / "policy" / "more.yml").unlink()
     assert microseg("lint", "--fail-on", "info").code == 1
+
+
+def test_the_heading_counts_what_counts_and_says_notes_apart(microseg: Microseg, doubled: Path) -> None:
+    """One warning, and a note about a rule that ends soon."""
+    soon = (datetime.now(UTC) + timedelta(days=5)).date().isoformat()
+    (doubled / "policy" / "more.yml").write_text(RULES % f", expires: {soon}")
+    found = microseg("lint", "--format", "json").json["findings"]
+    notes = sum(item["severity"] == "info" for item in found)
+    warnings = len(found) - notes
+    assert notes >= 1
+    assert warnings >= 1
+    first, second, third = microseg("lint").stdout.splitlines()[:3]
+    assert first.endswith(plural(warnings, "FINDING"))
+    assert second.split() == ["findings", *plural(warnings, "warning").split()]
+    assert third.split() == ["notes", str(notes)]
+    every = microseg("lint", "--fail-on", "info").stdout.splitlines()
+    assert every[0].endswith(plural(len(found), "FINDING"))
+    assert every[2].split()[0] == "waived"
+    none = microseg("lint", "--fail-on", "error").stdout.splitlines()
+    assert none[0].endswith("IN ORDER")
+    assert none[1].split() == ["findings", "none"]
+    assert none[2].split() == f"not counted {plural(warnings, 'warning')}, {plural(notes, 'note')}".split()
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("S" if word.isupper() else "s") * (count != 1)
 
 
 @pytest.mark.parametrize("days", ["-1", "36501", "99999999999", "-5d"])

@@ -318,6 +318,52 @@ class TestFamilies:
 
         assert (finding.evidence["family"], finding.evidence["verdict_of_other_family"]) == ("ipv6", "denied")
 
+    @pytest.mark.parametrize(
+        ("source", "services", "why"),
+        [
+            (WEB, "icmp", "services are ipv4 only"),
+            ({"cidr": "192.0.2.0/24"}, "tcp/443", "from has ipv4 only"),
+            ({"cidr": "192.0.2.0/24"}, "icmpv6", "from has ipv4 only"),
+            ("any", "icmp", "services are ipv4 only"),
+            ("any", ["icmp/8.0", "icmp/3.4"], "services are ipv4 only"),
+            ({"workload": "four"}, "tcp/443", "from has ipv4 only"),
+        ],
+    )
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_a_rule_whose_sides_and_services_share_no_family(
+        self, source: Any, services: Any, why: str, turned: bool
+    ) -> None:
+        """The databases have IPv6 only."""
+        labels = {"app": "shop", "env": "prod", "role": "db"}
+        six = {f"six-{number}": {"labels": labels, "addresses": [f"2001:db8:9::{number}"]} for number in (1, 2)}
+        four = {"four": {"labels": {**labels, "role": "old"}, "addresses": ["10.0.9.9"]}}
+        webs = {name: host for name, host in HOSTS.items() if "web" in name}
+        sides = (DB, source) if turned else (source, DB)
+        finding = one(
+            linted(estate(ruleset(rule("r", *sides, services))), hosts={**webs, **six, **four}), "W-NO-PACKET"
+        )
+
+        assert finding.rule.startswith("r@")
+        assert (why.replace("from has", "to has") if turned else why) in finding.message
+
+    @pytest.mark.parametrize(
+        ("source", "services"),
+        [
+            (WEB, ["icmp", "icmpv6"]),
+            (WEB, "tcp/443"),
+            ([{"cidr": "192.0.2.0/24"}, {"cidr": "2001:db8:5::/48"}], "tcp/443"),
+            ("any", "icmpv6"),
+            ({"role": "nobody"}, "icmp"),
+        ],
+    )
+    def test_one_shared_family_is_enough(self, source: Any, services: Any) -> None:
+        labels = {"app": "shop", "env": "prod", "role": "db"}
+        six = {f"six-{number}": {"labels": labels, "addresses": [f"2001:db8:9::{number}"]} for number in (1, 2)}
+        webs = {name: host for name, host in HOSTS.items() if "web" in name}
+        report = linted(estate(ruleset(rule("r", source, DB, services))), hosts={**webs, **six})
+
+        assert "W-NO-PACKET" not in {code for code, _rule in found(report)}
+
     def test_both_families_named_or_decided_alike_are_none(self) -> None:
         both = rule("both", WEB, [{"cidr": "2001:db8:2::/48"}, {"cidr": "10.0.2.0/24"}])
         alike = [
@@ -427,7 +473,13 @@ class TestWaivers:
 
         assert found(report) == {("W-WAIVER-UNUSED", "r")}
 
-    @pytest.mark.parametrize("code", ["W-STALE", "W-PLAN-ONLY"])
+    def test_a_waiver_for_a_code_that_lint_does_not_know(self) -> None:
+        report = linted(estate(ruleset(rule("r", WEB, DB, waivers=[self.waiver("W-PLAN-ONLY", "2027-01-01")]))))
+
+        finding = one(report, "W-WAIVER-UNUSED")
+        assert "neither lint nor check says that about a rule" in finding.message
+
+    @pytest.mark.parametrize("code", ["W-STALE", "W-OVER-BROAD"])
     def test_waivers_for_what_was_not_looked_at_are_left_alone(self, code: str) -> None:
         assert found(linted(estate(ruleset(rule("r", WEB, DB, waivers=[self.waiver(code, "2027-01-01")]))))) == set()
 

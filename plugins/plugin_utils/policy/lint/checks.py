@@ -12,7 +12,7 @@ from .breadth import broad_rules
 from .conflicts import conflicting_owners
 from .context import Context
 from .coverage import covered_rules
-from .families import forgotten_families
+from .families import forgotten_families, packetless_rules
 from .moments import ends_and_openings
 from .needs import cut_dependencies
 from .people import others_scopes, owners_and_reasons
@@ -31,6 +31,7 @@ def lint_findings(context: Context, active: Compiled) -> Iterator[LintFinding]:
     yield from mistyped_labels(context)
     yield from ends_and_openings(context)
     yield from forgotten_families(context)
+    yield from packetless_rules(context)
     yield from cut_dependencies(context, active)
     yield from owners_and_reasons(context)
     yield from others_scopes(context)

@@ -1,11 +1,13 @@
 # Copyright: (c) 2026, bulkhead.microseg contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The other address family, forgotten: rules by addresses of one family, about workloads that have both."""
+"""The other address family, forgotten: rules by addresses of one family, about workloads that have both; and rules
+whose sides and services have no family in common.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from ...model import services as line
@@ -43,6 +45,44 @@ def forgotten_families(context: Context) -> Iterator[LintFinding]:
             found = _differing(context, decider, item, word, meant, far, family)
             if found is not None:
                 yield found
+
+
+def packetless_rules(context: Context) -> Iterator[LintFinding]:
+    """A packet has one family: that of both its addresses, and of its service."""
+    classes = context.compiled.classes
+    having = dict.fromkeys(FAMILIES, 0)
+    for workload in context.estate.workloads.values():
+        for address in workload.addresses:
+            having[address.family] |= 1 << classes.of[workload.name]
+    for item in context.items:
+        services = {family for family in FAMILIES if intersection(item.rule.services, line.UNIVERSE[family])}
+        parts = {
+            "from has": _families(context, item.consumers, item, having),
+            "to has": _families(context, item.providers, item, having),
+            "services are": services,
+        }
+        if not all(parts.values()) or set.intersection(*parts.values()):
+            continue
+        told = [f"{words} {FAMILY_NAMES[min(some)]} only" for words, some in parts.items() if len(some) == 1]
+        yield about(
+            item,
+            "W-NO-PACKET",
+            "warning",
+            f"can match no packet: {', '.join(told)}.",
+            "Name services and addresses of the family that the other side has.",
+            {words.split()[0]: sorted(FAMILY_NAMES[one] for one in some) for words, some in parts.items()},
+        )
+
+
+def _families(
+    context: Context, side: Sequence[Element], item: ResolvedRule, having: Mapping[Family, int]
+) -> set[Family]:
+    """Those of the addresses a side can mean; none where it means nobody today."""
+    if any(element.kind in ("any", "fqdn") for element in side):
+        return set(FAMILIES)
+    found = {prefix.family for element in side for prefix in element.prefixes}
+    bits = context.classes_of(side, item.rule.action == "deny")
+    return found | {family for family in FAMILIES if bits is None or bits & having[family]}
 
 
 def _only_family(side: Sequence[Element]) -> Family | None:
@@ -153,4 +193,4 @@ def _finding(
     )
 
 
-__all__ = ["MOST", "forgotten_families"]
+__all__ = ["MOST", "forgotten_families", "packetless_rules"]

@@ -27,6 +27,7 @@ ABOUT_RULES = frozenset(
         "W-LABEL-TYPO",
         "W-NEVER-OPENS",
         "W-NO-OWNER",
+        "W-NO-PACKET",
         "W-NO-PAIR",
         "W-NO-REASON",
         "W-ONE-FAMILY",
@@ -85,16 +86,19 @@ def _expired(item: ResolvedRule, waiver: Waiver, still_needed: bool) -> LintFind
 
 
 def _unused(item: ResolvedRule, waiver: Waiver, judged: frozenset[str]) -> Iterable[LintFinding]:
+    known = waiver.code in ABOUT_RULES | ABOUT_USE
+    if known and waiver.code not in judged:
+        return
     near = next((code for code in sorted(ABOUT_RULES | ABOUT_USE) if one_slip(waiver.code, code)), "")
-    if waiver.code in judged or near:
-        yield about(
-            item,
-            "W-WAIVER-UNUSED",
-            "warning",
-            f"has a waiver for {waiver.code}, which waives nothing.",
-            f"Write {near}, if that was meant." if near and waiver.code not in judged else "Remove the waiver.",
-            _evidence(waiver),
-        )
+    yield about(
+        item,
+        "W-WAIVER-UNUSED",
+        "warning",
+        f"has a waiver for {waiver.code}, which waives nothing"
+        f"{'' if known else ': neither lint nor check says that about a rule'}.",
+        f"Write {near}, if that was meant." if near and not known else "Remove the waiver.",
+        _evidence(waiver),
+    )
 
 
 def _evidence(waiver: Waiver) -> dict[str, str]:
