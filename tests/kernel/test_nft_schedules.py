@@ -18,7 +18,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.bulkhead.microseg.plugins.module_utils.host import listing as host_listing
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.clock import horizon, quarter
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.clock import (
+    horizon,
+    quarter,
+    unsure,
+)
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.read import read
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.render import render
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model import services as line
@@ -293,6 +297,83 @@ def test_a_tampered_window_is_drift_before_it_opens(kernel: Kernel, tamper: str,
     assert (found.state, found.windows_until, found.ending) == (state, "2028-01-01", False), found
     if moment:
         assert datetime.fromisoformat(found.moment) == datetime.fromisoformat(moment).replace(microsecond=0), found
+
+
+#: Far behind the windows of the schedules, which end on 1 January 2028.
+FAR = 1900000000
+FAR_OTHER = OTHER.replace("1795680000-1795681000", f"{FAR}-{FAR + 1000}")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "state"),
+    [
+        (f"insert rule inet microseg input meta time >= {FAR} tcp dport 4444 accept", "wider"),
+        (f"insert rule inet microseg input meta time {FAR}-{FAR + 10} tcp dport 4444 accept", "wider"),
+        (f"insert rule inet microseg input meta time . tcp dport {{ {FAR}-{FAR + 9} . 4444 }} accept", "wider"),
+        (f"add element @W {{ {FAR}-{FAR + 36000} }}", "wider"),
+        (f"insert rule inet microseg input meta time >= {FAR} tcp dport 5432 drop", "equal"),
+        (FAR_OTHER, "narrower"),
+    ],
+)  # fmt: skip
+def test_a_moment_years_ahead_is_judged(kernel: Kernel, tamper: str, state: str) -> None:
+    """Behind the windows what the schedule opens is closed anyway; all else is drift from the moment it is written."""
+    found = drifted(kernel, tamper)
+
+    assert found.state == state, found
+    if state != "equal":
+        assert datetime.fromisoformat(found.moment) == datetime.fromtimestamp(FAR, UTC), found
+        assert found.cause != "windows"
+
+
+GUARDED = "insert rule inet microseg input tcp dport 4444 meta nfproto != @clock"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize(
+    ("tamper", "state"),
+    [
+        (f"{GUARDED} accept", "wider"),
+        (f"{GUARDED} meta time < 1000000000 accept", "wider"),
+        (f"{GUARDED} meta time >= {FAR} accept", "wider"),
+        (f"{GUARDED} drop", "equal"),
+        ("insert rule inet microseg output meta nfproto != @clock drop", "unknown"),
+    ],
+)  # fmt: skip
+def test_what_opens_while_the_clock_is_not_trusted_is_drift(
+    kernel: Kernel, tamper: str, state: str, trusted: bool
+) -> None:
+    found = drifted(kernel, tamper, trusted=trusted)
+
+    assert (found.state, found.cause == "clock") == (state, False), found
+    if trusted and state != "equal":
+        assert found.untrusted
+        assert found.boxes[0].witness
+        assert "while the clock is not trusted" in found.boxes[0].intended
+
+
+def test_what_waits_for_a_trusted_clock_is_drift(kernel: Kernel) -> None:
+    found = drifted(kernel, "insert rule inet microseg input tcp dport 4444 meta nfproto @clock accept", trusted=False)
+
+    assert found.state == "wider", found
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_table_as_rendered_is_drift(kernel: Kernel, seed: int) -> None:
+    """Behind its windows and without a trusted clock too, what was rendered is what is meant (`unsure`), exactly."""
+    dice = random.Random(seed)
+    artifact = random_artifact(dice)
+    payload = render(artifact, artifact.policy_digest(), AT).payload
+    live = listed(kernel.prefix, transaction(payload))
+    end = horizon(artifact, AT)
+    behind = (end or AT) + timedelta(days=dice.randint(0, 900), hours=dice.randint(0, 23))
+    for moment, trusting in ((AT, False), (behind, False), *([(behind, True)] if end else [])):
+        found = read(live.own, live.everything, artifact.own, moment, trusting)
+
+        def doubtful(one: ArtifactRule, moment: datetime = moment, trusting: bool = trusting) -> bool:
+            return unsure(one, moment, end, trusting)
+
+        outcome = difference(of_artifact(artifact, moment, unsure=doubtful), found.form)
+        assert outcome.state == "equal", (seed, moment, trusting, outcome)
 
 
 def test_a_cut_horizon_is_drift(kernel: Kernel) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.enforcement.nftables.clock import unsure
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.artifact import (
     FAILSAFE,
     Artifact,
@@ -67,8 +68,8 @@ def living(state: PointState, artifact: Artifact, at: datetime) -> PointState:
     if artifact.idle or state.own_form is None or not artifact.validities:
         return state
 
-    def again(moment: datetime, trusting: bool) -> tuple[Form, Form]:
-        form = of_artifact(artifact, moment)
+    def again(moment: datetime, trusting: bool | None) -> tuple[Form, Form]:
+        form = of_artifact(artifact, moment, unsure=lambda rule: unsure(rule, moment, None, trusting is not False))
         return form, form
 
     form = of_artifact(artifact, at)

@@ -101,7 +101,8 @@ class Reading:
 
     `live` is the driver's own state for `decide`. `times`: when conditions on time hold, of everything on the point.
     `windows_until`: where the windows of our schedules end, None without any or where none is missing. `withheld`: the
-    point does not trust its clock, and lets nothing through by rules that depend on it.
+    point does not trust its clock, and lets nothing through by rules that depend on it. `times_untrusted`: `times` of
+    rules that can match then; None where nothing asks whether the clock is trusted.
     """
 
     own_form: Form
@@ -110,6 +111,7 @@ class Reading:
     times: tuple[Spans, ...] = ()
     windows_until: datetime | None = None
     withheld: bool = False
+    times_untrusted: tuple[Spans, ...] | None = None
 
 
 class Driver(Protocol):
@@ -132,15 +134,21 @@ class Driver(Protocol):
         """
         ...
 
+    def unsure(self, rule: ArtifactRule, at: datetime, until: datetime | None, trusting: bool) -> bool:
+        """Can a point not say if a rule counts: behind the end of its windows (`until`), or for want of a clock?"""
+        ...
+
     def read(
         self,
         own: Mapping[str, Any] | None,
         everything: Mapping[str, Any] | None,
         addresses: Mapping[Family, Intervals],
         at: datetime,
-        trusting: bool = False,
+        trusting: bool | None = None,
     ) -> Reading:
-        """Never raises for rules it does not understand: they come back as unknown, quoted in `Form.reasons`."""
+        """`trusting`: as if the point trusted its clock, or did not; None as it is.
+
+        Never raises for rules it does not understand: they come back as unknown, quoted in `Form.reasons`."""
         ...
 
     def decide(self, live: Any, packet: Packet) -> Decision: ...

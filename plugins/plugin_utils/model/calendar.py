@@ -13,13 +13,14 @@ from itertools import pairwise
 from typing import Protocol
 
 from .intervals import Intervals
-from .schedule import TimeWindow
+from .schedule import TimeWindow, later
 from .windows import Recurring, in_words
 
 #: A year of schedules, leap day included: what happens once a year is in it.
 HORIZON = timedelta(days=366)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 class Timed(Protocol):
@@ -31,6 +32,8 @@ class Timed(Protocol):
     def holds(self, at: datetime) -> bool: ...
 
     def changes(self, start: datetime, end: datetime) -> set[datetime]: ...
+
+    def turns(self, at: datetime) -> set[datetime]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,10 @@ class Spans:
         edges = {edge for first, last in self.intervals for edge in (first, last + 1) if low < edge < high}
         return {_EPOCH + edge * _MICROSECOND for edge in edges}
 
+    def turns(self, at: datetime) -> set[datetime]:
+        """As `Validity.turns`."""
+        return self.changes(at, _LAST)
+
 
 @dataclass(frozen=True, slots=True)
 class Combination:
@@ -160,6 +167,15 @@ class Moments:
     complete: bool
 
 
+def stretches(conditions: Iterable[Timed], at: datetime) -> tuple[TimeWindow, ...]:
+    """The times in which every combination of conditions occurs: a year from `at` on, and from each of their turns."""
+    found: list[TimeWindow] = []
+    for start in (at, *sorted({moment for one in conditions for moment in one.turns(at)})):
+        begin = found.pop()[0] if found and start <= found[-1][1] else start
+        found.append((begin, later(start, HORIZON)))
+    return tuple(found)
+
+
 def distinct_moments(
     validities: Iterable[Timed], at: datetime, horizon: timedelta = HORIZON, most: int = 64
 ) -> Moments:
@@ -183,4 +199,5 @@ __all__ = [
     "Validity",
     "combinations",
     "distinct_moments",
+    "stretches",
 ]

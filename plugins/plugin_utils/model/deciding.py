@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,20 +30,31 @@ class Decision:
 
 
 def decide(
-    artifact: Artifact, direction: Direction, family: Family, own: int, peer: int, service: int, at: datetime
+    artifact: Artifact,
+    direction: Direction,
+    family: Family,
+    own: int,
+    peer: int,
+    service: int,
+    at: datetime,
+    unsure: Callable[[ArtifactRule], bool] = lambda _rule: False,
 ) -> Decision:
-    """The smallest rule among equals gets the blame; `pass` only ends its own tier."""
+    """The smallest rule among equals gets the blame; `pass` only ends its own tier. `unsure`: see `forms`."""
     policy = artifact.of(direction)
     if policy.mode in ("idle", "visibility"):
         return Decision(True, None, policy.mode)
     passed: set[str] = set()
+    perhaps: set[str] = set()
     for rule in sorted(policy.rules, key=lambda rule: rule.order):
-        if rule.tier in passed or not rule.valid(at) or not contains(rule.services, service):
+        doubtful = unsure(rule)
+        if rule.action == "allow" and (doubtful or rule.tier in perhaps):
+            continue
+        if rule.tier in passed or not (doubtful or rule.valid(at)) or not contains(rule.services, service):
             continue
         if not _names(artifact, rule.peers, family, peer) or not _names(artifact, rule.own, family, own):
             continue
         if rule.action == "pass":
-            passed.add(rule.tier)
+            (perhaps if doubtful else passed).add(rule.tier)
         else:
             return Decision(rule.action == "allow", rule, policy.mode)
     return Decision(policy.mode == "selective", None, policy.mode)

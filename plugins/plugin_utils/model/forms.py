@@ -125,15 +125,25 @@ def build_slices(
     return tuple(sorted((Slice(local, cells) for cells, local in by_cells.items()), key=lambda part: part.own))
 
 
-def evaluate(rules: Iterable[ArtifactRule], mode: str, family: Family) -> Intervals:
-    """Services allowed by rules that all match the address pair (DESIGN §3.2, §3.3). Rules may come in any order."""
+#: Rules of which an enforcement point cannot say whether they count now.
+Unsure = Callable[[ArtifactRule], bool]
+
+
+def evaluate(
+    rules: Iterable[ArtifactRule], mode: str, family: Family, unsure: Unsure = lambda _rule: False
+) -> Intervals:
+    """Services allowed by rules that all match the address pair (DESIGN §3.2, §3.3). Rules may come in any order.
+
+    An unsure pass opens only what is open with it and without it: denies of its tier hold, allows do not count.
+    """
     universe = line.UNIVERSE[family]
     if mode in ("idle", "visibility"):
         return universe
     by_tier: dict[str, dict[str, Intervals]] = {}
     for rule in rules:
         actions = by_tier.setdefault(rule.tier, {})
-        actions[rule.action] = union(actions.get(rule.action, EMPTY), rule.services)
+        action = "perhaps" if rule.action == "pass" and unsure(rule) else rule.action
+        actions[action] = union(actions.get(action, EMPTY), rule.services)
     undecided, allowed = universe, EMPTY
     for tier in ORDER:
         if tier not in by_tier:
@@ -141,17 +151,25 @@ def evaluate(rules: Iterable[ArtifactRule], mode: str, family: Family) -> Interv
         here = by_tier[tier]
         passed = here.get("pass", EMPTY)
         denied = subtraction(here.get("deny", EMPTY), passed)
-        opened = subtraction(subtraction(here.get("allow", EMPTY), passed), denied)
+        opened = subtraction(here.get("allow", EMPTY), union(union(passed, denied), here.get("perhaps", EMPTY)))
         allowed = union(allowed, intersection(undecided, opened))
         undecided = subtraction(undecided, union(denied, opened))
     return union(allowed, undecided) if mode == "selective" else allowed
 
 
-def of_artifact(artifact: Artifact, at: datetime, own: Mapping[Family, Intervals] | None = None) -> Form:
-    """The meaning of an artifact at a moment, for its own addresses (or the given ones)."""
+def of_artifact(
+    artifact: Artifact,
+    at: datetime,
+    own: Mapping[Family, Intervals] | None = None,
+    unsure: Unsure = lambda _rule: False,
+) -> Form:
+    """The meaning of an artifact at a moment, for its own addresses (or the given ones).
+
+    Of `unsure` rules, whatever the moment, an allow does not count, a deny does, and a pass as `evaluate` says.
+    """
     local = artifact.own if own is None else own
     slices = {
-        (direction, family): _direction(artifact, artifact.of(direction), at, family, local.get(family, EMPTY))
+        (direction, family): _direction(artifact, artifact.of(direction), at, family, local.get(family, EMPTY), unsure)
         for direction in DIRECTIONS
         for family in FAMILIES
     }
@@ -159,9 +177,9 @@ def of_artifact(artifact: Artifact, at: datetime, own: Mapping[Family, Intervals
 
 
 def _direction(
-    artifact: Artifact, policy: DirectionPolicy, at: datetime, family: Family, own: Intervals
+    artifact: Artifact, policy: DirectionPolicy, at: datetime, family: Family, own: Intervals, unsure: Unsure
 ) -> tuple[Slice, ...]:
-    rules = tuple(rule for rule in policy.rules if rule.valid(at))
+    rules = tuple(rule for rule in policy.rules if (rule.action != "allow" if unsure(rule) else rule.valid(at)))
     peer_ids = sorted({name for rule in rules for name in rule.peers or ()})
     own_ids = sorted({name for rule in rules for name in rule.own or ()})
     peer_bits = {name: 1 << index for index, name in enumerate(peer_ids)}
@@ -183,7 +201,7 @@ def _direction(
             if (peers is None or peers & peer_mask) and (local is None or local & own_mask)
         )
         if matching not in memo:
-            memo[matching] = evaluate((rules[index] for index in matching), policy.mode, family)
+            memo[matching] = evaluate((rules[index] for index in matching), policy.mode, family, unsure)
         return memo[matching], EMPTY
 
     def addresses(ids: list[str]) -> list[Intervals]:

@@ -43,9 +43,11 @@ class PointState:
     judged. An unreachable point has neither form, and `error` says why.
 
     Forms are those of one moment. `times` tells when conditions on time hold, and `again(moment, trusting)` gives
-    (own form, form) at another moment, `trusting` as if the point trusted its clock; None where nothing depends on it.
+    (own form, form) at another moment, as if the point trusted its clock, or did not, or (None) as it is; None where
+    nothing depends on either.
     `windows_until` is the end of the windows of our schedules (None: nothing is missing). `withheld`: rules that depend
-    on the time are withheld, because the point does not trust its clock.
+    on the time are withheld, because the point does not trust its clock. `times_untrusted`: `times` of what may match
+    then; None where nothing on the point asks for its clock.
     """
 
     reachable: bool
@@ -57,9 +59,10 @@ class PointState:
     control_path: ControlPath | None = None
     error: str = ""
     times: tuple[Spans, ...] = ()
-    again: Callable[[datetime, bool], tuple[Form, Form]] | None = field(default=None, compare=False, repr=False)
+    again: Callable[[datetime, bool | None], tuple[Form, Form]] | None = field(default=None, compare=False, repr=False)
     windows_until: datetime | None = None
     withheld: bool = False
+    times_untrusted: tuple[Spans, ...] | None = None
 
     @property
     def readable(self) -> bool:

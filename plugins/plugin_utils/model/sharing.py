@@ -17,7 +17,7 @@ from .addresses import Family
 from .bundle import Bundle
 from .compare import Box, Difference, difference
 from .estate import DIRECTIONS
-from .forms import Cell, Form, Slice, of_artifact
+from .forms import Cell, Form, Slice, Unsure, of_artifact
 from .intervals import Intervals, subtraction
 
 _ANYWHERE: Intervals = ((0, 0),)
@@ -34,10 +34,11 @@ def beyond_itself(difference: Difference, own: Mapping[Family, Intervals]) -> Di
 
 
 class BundleForms:
-    """The desired form of every point of a bundle at one moment."""
+    """The desired form of every point of a bundle at one moment; `unsure` as in `of_artifact`."""
 
-    def __init__(self, bundle: Bundle, at: datetime) -> None:
+    def __init__(self, bundle: Bundle, at: datetime, unsure: Unsure = lambda _rule: False) -> None:
         self._bundle = bundle
+        self._unsure = unsure
         self._at = at
         self._by_policy: dict[str, Form | None] = {}
 
@@ -49,11 +50,11 @@ class BundleForms:
             alike = all(rule.own is None for rule in rules)
             artifact = self._bundle.artifact(point)
             self._by_policy[entry.policy] = (
-                of_artifact(artifact, self._at, {4: _ANYWHERE, 6: _ANYWHERE}) if alike else None
+                of_artifact(artifact, self._at, {4: _ANYWHERE, 6: _ANYWHERE}, self._unsure) if alike else None
             )
         shared = self._by_policy[entry.policy]
         if shared is None:
-            return of_artifact(self._bundle.artifact(point), self._at)
+            return of_artifact(self._bundle.artifact(point), self._at, unsure=self._unsure)
         return Form(
             {
                 (direction, family): (Slice(entry.own[family], parts[0].cells),) if entry.own.get(family) else ()

@@ -8,28 +8,32 @@ Never a false "equal": what could not be read is unknown, and so is what a rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..enforcement.driver import Decision, Packet
+from ..enforcement.registry import driver_for
 from ..model import services as line
 from ..model.addresses import show
-from ..model.artifact import Artifact
+from ..model.artifact import Artifact, ArtifactRule
 from ..model.bundle import Bundle, PointEntry
-from ..model.calendar import HORIZON, distinct_moments
+from ..model.calendar import Moments, Timed, Validity, distinct_moments, stretches
 from ..model.compare import Box, Difference, State
 from ..model.deciding import decide
 from ..model.flows import Observations
-from ..model.forms import Form
+from ..model.forms import Form, Unsure
 from ..model.intervals import intersection
 from ..model.lifting import Lifter, say_services
 from ..model.live import ABSENT, PointState
 from ..model.redact import redact
+from ..model.schedule import TimeWindow
 from ..model.sharing import BundleForms, Comparer, FormsInTime, beyond_itself
 from .verdicts import Verdicts, verdicts
 
+#: When a point differs that is as intended as long as its clock is trusted.
+UNTRUSTED = "while the clock is not trusted"
 #: Why a point is not equal. `foreign`: somebody else's rules; `membership`: our rules are untouched, their members
 #: are not up to date; `policy`: it carries another policy version; `pending`: a change waits for confirmation;
 #: `missing`: nothing of ours is there; `tampered`: our rules were changed; `unread`: it could not be read; `clock`: the
@@ -39,12 +43,14 @@ Outcome = Literal["ok", "findings", "unable"]
 Attribute = Callable[[str, Packet], Decision | None]
 #: Boxes described per point; all are counted.
 MOST_BOXES = 20
-#: Combinations of conditions on time that are looked at per point.
-MOST_MOMENTS = 64
+#: Combinations of conditions on time that are looked at per point; with more of them a point is unknown.
+MOST_MOMENTS = 512
 #: Windows that end within this time are a finding: a refresh is due.
 SOON = timedelta(days=30)
 #: The end of time as far as rules of single moments are concerned.
 _END = datetime(2261, 1, 1, tzinfo=UTC)
+#: Without a trusted clock, it may be any time.
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class PointDrift:
     """`since` is when the point was first seen in this state. `boxes_total` counts also those not described.
 
     `moment`: the point is as intended now and differs from then on, by the clock alone; "" where it differs now.
+    `untrusted`: it is as intended on a host that trusts its clock, and differs while the clock is not trusted.
     `windows_until`: where the windows of its schedules end, "" where none are missing; `ending`: that is soon.
     """
 
@@ -93,6 +100,7 @@ class PointDrift:
     error: str = ""
     since: str = ""
     moment: str = ""
+    untrusted: bool = False
     windows_until: str = ""
     ending: bool = False
 
@@ -110,6 +118,7 @@ class PointDrift:
             "error": self.error,
             "since": self.since,
             "moment": self.moment,
+            "untrusted": self.untrusted,
             "windows_until": self.windows_until,
             "ending": self.ending,
         }
@@ -176,6 +185,13 @@ def drift(
     return DriftReport(moment, bundle.digest, bundle.policy_digest, points, seen)
 
 
+class _Then(NamedTuple):
+    """A moment, and whether the clock is trusted then: None is as it is now."""
+
+    moment: datetime
+    trusting: bool | None = None
+
+
 class _Judge:
     def __init__(self, bundle: Bundle, at: datetime, attribute: Attribute | None, places: Mapping[str, str]) -> None:
         self.desired = BundleForms(bundle, at)
@@ -186,7 +202,8 @@ class _Judge:
         self._comparer = Comparer()
         self._lifter = Lifter(bundle.workloads)
         self._desired_then = FormsInTime(bundle)
-        self._moments: dict[tuple[object, ...], tuple[datetime, ...]] = {}
+        self._moments: dict[tuple[object, ...], Moments] = {}
+        self._unsure: dict[tuple[object, ...], BundleForms] = {}
 
     def point(self, name: str, state: PointState) -> PointDrift:
         entry = self._bundle.points[name]
@@ -200,14 +217,9 @@ class _Judge:
                 name, entry.workload, entry.platform, "unknown", "unread", False,
                 reasons=_texts(state.reasons), error=error,
             )  # fmt: skip
-        found = self._looked(entry, artifact, state, self._at, own, form)
-        for moment in self._later(entry, artifact, state) if found.state == "equal" else ():
-            # Rules that are withheld until the clock is right will be there then.
-            then = state.again(moment, state.withheld) if state.again else (own, form)
-            later = self._looked(entry, artifact, state, moment, *then)
-            if later.state != "equal":
-                found = replace(later, moment=moment.astimezone(UTC).isoformat(timespec="seconds"))
-                break
+        found = self._looked(entry, artifact, state, _Then(self._at), own, form)
+        if found.state == "equal" or found.cause in ("clock", "windows"):
+            found = self._then(entry, artifact, state, own, form) or found
         until = state.windows_until
         return replace(
             found,
@@ -215,53 +227,128 @@ class _Judge:
             ending=until is not None and until - self._at < SOON and not artifact.idle,
         )
 
-    def _later(self, entry: PointEntry, artifact: Artifact, state: PointState) -> tuple[datetime, ...]:
-        """A moment for every combination of conditions on time, intended and live, up to the end of the windows."""
+    def _then(
+        self, entry: PointEntry, artifact: Artifact, state: PointState, own: Form, form: Form
+    ) -> PointDrift | None:
+        """The first difference at other times, and while the clock is not trusted."""
+        moments = self._later(entry, artifact, state)
+        # Rules that are withheld until the clock is right will be there then.
+        thens = [_Then(moment, True if state.withheld else None) for moment in moments.moments]
+        if artifact.validities or state.times_untrusted is not None:
+            doubted = self._untrusted(state)
+            thens.extend(_Then(moment, False) for moment in doubted.moments)
+            moments = Moments(moments.moments, moments.complete and doubted.complete)
+        for then in thens:
+            forms = state.again(then.moment, then.trusting) if state.again else (own, form)
+            found = self._looked(entry, artifact, state, then, *forms)
+            if found.state != "equal":
+                untrusted = then.trusting is False
+                moment = "" if untrusted or then.moment == self._at else _utc(then.moment)
+                return replace(found, moment=moment, untrusted=untrusted)
+        if moments.complete:
+            return None
+        reason = (
+            f"more than {MOST_MOMENTS} combinations of times at which its rules begin and end; the rest was not judged"
+        )
+        return PointDrift(
+            entry.point, entry.workload, entry.platform, "unknown", "", False,
+            reasons=(*_texts(state.reasons), reason),
+        )  # fmt: skip
+
+    def _later(self, entry: PointEntry, artifact: Artifact, state: PointState) -> Moments:
+        """A moment for every combination of conditions on time, intended and live, however far ahead.
+
+        Behind the end of the windows schedules say nothing more, but all that is written in the listing does.
+        """
+        now = (self._at,) if state.withheld else ()
         if not artifact.validities and not state.times:
-            return ()
+            return Moments(now, True)
         key = (entry.policy, state.times, state.windows_until)
         if key not in self._moments:
-            end = state.windows_until or _END
-            scheduled = any(one.schedule is not None for one in artifact.validities)
-            reach = min(end, self._at + HORIZON) if scheduled and state.windows_until is None else end
-            found = distinct_moments((*artifact.validities, *state.times), self._at, reach - self._at, MOST_MOMENTS)
-            self._moments[key] = found.moments[1:] if reach > self._at else ()
+            every: tuple[Timed, ...] = (*artifact.validities, *state.times)
+            bounds: tuple[Timed, ...] = (
+                *(Validity(one.starts, one.expires) for one in artifact.validities),
+                *state.times,
+            )
+            until = state.windows_until
+            if until is not None:
+                parts = [(every, (self._at, until)), (bounds, (max(self._at, until), _END))]
+            elif any(one.schedule is not None for one in artifact.validities):
+                parts = [(every, part) for part in stretches(every, self._at)]
+            else:
+                parts = [(every, (self._at, _END))]
+            self._moments[key] = _moments(parts)
+        found = self._moments[key]
+        return Moments((*now, *(moment for moment in found.moments if moment != self._at)), found.complete)
+
+    def _untrusted(self, state: PointState) -> Moments:
+        """A moment for every combination of conditions that may hold while the clock is not trusted."""
+        conditions = state.times if state.times_untrusted is None else state.times_untrusted
+        key = (conditions,)
+        if key not in self._moments:
+            self._moments[key] = _moments([(conditions, (_BEGINNING, _END))])
         return self._moments[key]
 
+    def _wanted(self, entry: PointEntry, state: PointState, then: _Then) -> Form:
+        """What is intended then. Now it is the policy; later what its rendering is able to say."""
+        if then.trusting is False or (then.moment != self._at and self._behind(state, then)):
+            return self._rendered(entry, state, then)
+        if then.moment == self._at:
+            return self._comparer.shared(self.desired[entry.point])
+        return self._comparer.shared(self._desired_then.at(entry.point, then.moment))
+
+    def _rendered(self, entry: PointEntry, state: PointState, then: _Then) -> Form:
+        """What our rules let through, without windows behind their end and without a clock to trust."""
+        # Without a clock no moment changes the answer.
+        moment = self._at if then.trusting is False else then.moment
+        key = (entry.platform, moment, state.windows_until, then.trusting is False)
+        if key not in self._unsure:
+            self._unsure[key] = BundleForms(self._bundle, moment, _unsure(entry, state, then))
+        return self._comparer.shared(self._unsure[key][entry.point])
+
+    @staticmethod
+    def _behind(state: PointState, then: _Then) -> bool:
+        return state.windows_until is not None and then.moment >= state.windows_until
+
     def _looked(
-        self, entry: PointEntry, artifact: Artifact, state: PointState, moment: datetime, own: Form, form: Form
+        self, entry: PointEntry, artifact: Artifact, state: PointState, then: _Then, own: Form, form: Form
     ) -> PointDrift:
         """The point at one moment."""
         name = entry.point
-        intended = self.desired[name] if moment == self._at else self._desired_then.at(name, moment)
-        wanted = self._comparer.shared(intended)
+        wanted = self._wanted(entry, state, then)
         found = self._difference(entry, wanted, form)
         if found.state == "equal":
             pending = bool((state.record or {}).get("pending"))
             return PointDrift(name, entry.workload, entry.platform, "equal", "pending" if pending else "", False)
         ours = self._difference(entry, wanted, own)
+        now = then == _Then(self._at)
         return PointDrift(
             name,
             entry.workload,
             entry.platform,
             found.state,
-            self._timed_cause(entry, state, wanted, moment) or _cause(state, artifact, ours.state),
+            (self._timed_cause(entry, state, wanted, own) if now else "") or _cause(state, artifact, ours.state),
             foreign=ours.state == "equal" or _more(found, ours),
-            boxes=tuple(self._box(entry, artifact, kind, box, moment) for kind, box in _boxes(found)[:MOST_BOXES]),
+            boxes=tuple(self._box(entry, artifact, state, kind, box, then) for kind, box in _boxes(found)[:MOST_BOXES]),
             boxes_total=len(_boxes(found)),
-            reasons=_texts(state.reasons),
+            reasons=_texts(dict.fromkeys((*state.reasons, *form.reasons))),
         )
 
     def _timed_cause(
-        self, entry: PointEntry, state: PointState, wanted: Form, moment: datetime
+        self, entry: PointEntry, state: PointState, wanted: Form, own: Form
     ) -> Literal["", "clock", "windows"]:
-        """Does the point differ for want of a clock, or of windows, and for nothing else?"""
-        if state.windows_until is not None and moment >= state.windows_until:
-            return "windows"
-        if not state.withheld or state.again is None:
+        """Does the point differ now for want of a clock, or of windows, and for nothing else?"""
+        then = _Then(self._at, False if state.withheld else None)
+        if not state.withheld and not self._behind(state, then):
             return ""
-        own = state.again(moment, True)[0]
-        return "clock" if self._difference(entry, wanted, own).state == "equal" else ""
+        if self._difference(entry, self._rendered(entry, state, then), own).state != "equal":
+            return ""
+        if self._behind(state, then):
+            return "windows"
+        if state.again is None:
+            return ""
+        trusting = state.again(self._at, True)[0]
+        return "clock" if self._difference(entry, wanted, trusting).state == "equal" else ""
 
     def _difference(self, entry: PointEntry, wanted: Form, form: Form) -> Difference:
         return beyond_itself(self._comparer.difference(wanted, self._comparer.shared(form)), entry.own)
@@ -270,15 +357,19 @@ class _Judge:
         self,
         entry: PointEntry,
         artifact: Artifact,
+        state: PointState,
         kind: Literal["wider", "narrower", "unknown"],
         box: Box,
-        moment: datetime,
+        then: _Then,
     ) -> DriftBox:
         own, peer, service = box.witness()
         packet = Packet(box.direction, box.family, own, self._known_peer(entry, box, peer), service)
-        intended = decide(artifact, packet.direction, packet.family, own, packet.peer, service, moment)
+        now, untrusted = then == _Then(self._at), then.trusting is False
+        unsure = _unsure(entry, state, then) if untrusted or (not now and self._behind(state, then)) else _sure
+        asked = (artifact, packet.direction, packet.family, own, packet.peer, service)
+        intended = decide(*asked, then.moment, unsure)
         # The live rules are known as of now: at another moment another rule may decide.
-        live = self._attribute(entry.point, packet) if self._attribute and moment == self._at else None
+        live = self._attribute(entry.point, packet) if self._attribute and now else None
         rule = intended.rule.id if intended.rule else ""
         parts = self._lifter.parts(entry.zone, box.family, box.peers)
         whole = box.own == entry.own.get(box.family, ())
@@ -293,7 +384,7 @@ class _Judge:
             witness=self._witness(entry, packet),
             live_rule=str(redact(live.text)) if live else "",
             foreign=live.foreign if live else False,
-            intended=str(intended),
+            intended=f"{intended}, {UNTRUSTED}" if untrusted else str(intended),
             rule=rule,
             place=self._places.get(rule, ""),
         )
@@ -314,6 +405,34 @@ class _Judge:
         if packet.direction == "ingress":
             return f"{peer_text} -> {own_text} {service}"
         return f"{own_text} -> {peer_text} {service}"
+
+
+def _unsure(entry: PointEntry, state: PointState, then: _Then) -> Unsure:
+    """What our rendering of a point cannot say then."""
+    driver = driver_for(entry.platform)
+    return lambda rule: driver.unsure(rule, then.moment, state.windows_until, then.trusting is not False)
+
+
+def _sure(_rule: ArtifactRule) -> bool:
+    return False
+
+
+def _moments(parts: Iterable[tuple[tuple[Timed, ...], TimeWindow]]) -> Moments:
+    """The first moment of every combination of conditions, in each of some times by itself."""
+    moments: list[datetime] = []
+    complete = True
+    for conditions, (start, end) in parts:
+        reach = min(end, _END)
+        if start >= reach:
+            continue
+        found = distinct_moments(conditions, start, reach - start, MOST_MOMENTS)
+        moments.extend(found.moments)
+        complete &= found.complete
+    return Moments(tuple(moments), complete)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _boxes(found: Difference) -> list[tuple[Literal["wider", "narrower", "unknown"], Box]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .drift import DriftBox, DriftReport, PointDrift
+from .drift import UNTRUSTED, DriftBox, DriftReport, PointDrift
 from .plan_report import covered
 from .reports import Report, ReportFinding, Severity
 
@@ -73,11 +73,12 @@ def _point_findings(point: PointDrift) -> list[ReportFinding]:
 def _box_finding(point: PointDrift, box: DriftBox) -> ReportFinding:
     code, severity = _DRIFT_CODES[box.kind]
     arrow = f"{box.peers} -> {box.own}" if box.direction == "ingress" else f"{box.own} -> {box.peers}"
+    when = f" {UNTRUSTED}" if point.untrusted else f" from {point.moment} on" if point.moment else ""
     return ReportFinding(
         code,
         severity,
         point.point,
-        f"{point.point} {_VERBS[box.kind]} {arrow} {box.said}{f' from {point.moment} on' if point.moment else ''}.",
+        f"{point.point} {_VERBS[box.kind]} {arrow} {box.said}{when}.",
         box.place,
         point.since,
         (

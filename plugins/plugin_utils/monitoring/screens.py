@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ..orchestration.planfile import Plan, Sentence
 from ..orchestration.sentences import short
-from .drift import DriftBox, DriftReport, PointDrift
+from .drift import UNTRUSTED, DriftBox, DriftReport, PointDrift
 from .plan_report import covered
 
 WIDTH = 100
@@ -156,7 +156,7 @@ def _point(point: PointDrift) -> Iterator[str]:
     mark = "!" if point.state in ("wider", "mixed") else "?" if point.state == "unknown" else "-"
     cause = f"  cause {point.cause}" if point.cause else ""
     foreign = "  foreign" if point.foreign and point.cause != "foreign" else ""
-    then = f"  from {_moment(point.moment)}Z on" if point.moment else ""
+    then = f"  from {_moment(point.moment)}Z on" if point.moment else f"  {UNTRUSTED}" if point.untrusted else ""
     yield f"{mark} {point.point}  {point.state.upper()}{then}{cause}{foreign}{_since(point)}"
     if point.cause == "clock":
         yield "    its clock is not synchronised: timed rules are withheld until it is, and then heal by themselves"

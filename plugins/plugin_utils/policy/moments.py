@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from ..model.calendar import HORIZON, Moments, Validity, distinct_moments
-from ..model.schedule import later
+from ..model.calendar import Moments, Validity, distinct_moments, stretches
 
 #: More combinations of open windows than these are not compared, and the answer says so.
 MOST_MOMENTS = 64
@@ -20,16 +19,9 @@ def moments_of(validities: Iterable[Validity], at: datetime) -> Moments:
     timed = [validity for validity in dict.fromkeys(validities) if validity.timed]
     if not timed:
         return Moments((at,), True)
-    turns = {moment for validity in timed for moment in validity.turns(at)}
-    stretches: list[tuple[datetime, datetime]] = []
-    for start in (at, *sorted(turns)):
-        if stretches and start <= stretches[-1][1]:
-            stretches[-1] = (stretches[-1][0], later(start, HORIZON))
-        else:
-            stretches.append((start, later(start, HORIZON)))
     found: dict[tuple[bool, ...], datetime] = {}
     complete = True
-    for start, end in stretches:
+    for start, end in stretches(timed, at):
         part = distinct_moments(timed, start, end - start, MOST_MOMENTS)
         complete &= part.complete
         for moment in part.moments:

@@ -65,9 +65,10 @@ def understand(bundle: Bundle, answers: Mapping[str, Answer], at: datetime) -> L
             reasons=reading.form.reasons,
             control_path=_control_path(answer.get("control_path")),
             times=reading.times,
-            again=_again(own, foreign, entry.own) if reading.times else None,
+            again=_again(own, foreign, entry.own) if reading.times or reading.times_untrusted is not None else None,
             windows_until=reading.windows_until,
             withheld=reading.withheld,
+            times_untrusted=reading.times_untrusted,
         )
     return LiveEstate(states, readings)
 
@@ -76,7 +77,7 @@ def _again(own: Any, foreign: Any, addresses: Mapping[Family, Intervals]) -> Cal
     """Reads the same listing at other moments, each once."""
 
     @cache
-    def forms(moment: datetime, trusting: bool) -> tuple[Form, Form]:
+    def forms(moment: datetime, trusting: bool | None) -> tuple[Form, Form]:
         reading = Nftables.read(own, foreign, addresses, moment, trusting)
         return reading.own_form, reading.form
 

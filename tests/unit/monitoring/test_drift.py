@@ -16,6 +16,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.compare import intersect
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.flows import Flow, Observations
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.live import PointState
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring import drift as drift_module
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.ages import with_ages
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.drift import drift
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.store import Store
@@ -175,6 +176,36 @@ def test_intent_is_judged_at_the_time_of_reading():
     assert (endless.state, endless.moment) == ("wider", until)
     now = point(drift(timed, live, AT + timedelta(days=60)), "db-1")
     assert (now.state, now.moment) == ("wider", "")
+
+
+def _begun(policy):
+    """Its rules as rules that began long ago."""
+    since = AT - timedelta(days=1000)
+    return replace(
+        policy, rules=tuple(replace(one, starts=since) if one.tier != "failsafe" else one for one in policy.rules)
+    )
+
+
+def test_without_a_clock_to_trust_rules_that_ask_for_none_are_wider():
+    plain = bundle(HOSTS, RULES)
+    begun = {key: tuple(_begun(part) for part in pair) for key, pair in plain.policies.items()}
+    timed = replace(plain, policies=begun)
+
+    found = point(drift(timed, states(timed), AT), "db-1")
+
+    assert (found.state, found.moment, found.untrusted) == ("wider", "", True)
+    assert found.boxes[0].intended.endswith("while the clock is not trusted")
+    assert found.boxes[0].witness
+
+
+def test_more_times_than_are_judged_are_not_called_equal(monkeypatch):
+    monkeypatch.setattr(drift_module, "MOST_MOMENTS", 1)
+    timed = bundle(HOSTS, [*RULES, "t: allow role=web -> role=db : tcp/9 expires=2026-07-01T00:00:00+00:00"])
+
+    found = point(drift(timed, alive(states(timed), timed, AT), AT), "db-1")
+
+    assert (found.state, found.cause) == ("unknown", "")
+    assert "combinations of times" in found.reasons[-1]
 
 
 def test_the_age_of_a_state_is_kept_until_it_changes(tmp_path):

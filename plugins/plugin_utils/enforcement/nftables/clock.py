@@ -105,6 +105,18 @@ def _over(schedule: Recurring, end: datetime) -> bool:
     return datetime.strptime(last, "%Y%m%d").replace(tzinfo=UTC) + lasting <= end
 
 
+def unsure(rule: ArtifactRule, at: datetime, until: datetime | None, trusting: bool) -> bool:
+    """Can the host not say whether a rule counts? `until`: where the windows end; `trusting`: the host its clock.
+
+    An allow then does not count, a deny does, and a pass opens what is open either way (`forms.of_artifact`).
+    """
+    if not rule.timed or not trusting:
+        return rule.timed
+    if rule.schedule is None or until is None or at < until or _over(rule.schedule, until):
+        return False
+    return (rule.starts is None or rule.starts <= at) and (rule.expires is None or at < rule.expires)
+
+
 @dataclass
 class Clock:
     """Conditions on time for the rules of one artifact, and the sets they need."""
@@ -195,4 +207,4 @@ def stated(comment: str) -> datetime | None:
         return None
 
 
-__all__ = ["CLOCK", "MOST_WINDOWS", "Clock", "horizon", "quarter", "stated"]
+__all__ = ["CLOCK", "MOST_WINDOWS", "Clock", "horizon", "quarter", "stated", "unsure"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .attribute import decide
 from .capabilities import CAPABILITIES
-from .clock import horizon
+from .clock import horizon, unsure
 from .read import read
 from .render import render
 
@@ -20,5 +20,6 @@ class Nftables:
     renderer = "nftables/2"
     render = staticmethod(render)
     windows_until = staticmethod(horizon)
+    unsure = staticmethod(unsure)
     read = staticmethod(read)
     decide = staticmethod(decide)

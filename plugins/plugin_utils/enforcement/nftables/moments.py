@@ -17,15 +17,21 @@ from .values import Sets, Unmodelled, compared, elements, interval, intervals, m
 
 #: Domain of `meta time` in microseconds.
 ALL_TIME: Interval = (0, 2**64)
+_TRUSTED = {"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": f"@{CLOCK}"}}
 _TIME = {"meta": {"key": "time"}}
 
 
 def times(tables: Iterable[LiveTable]) -> tuple[Spans, ...]:
-    """When each rule that looks at the time may match, as far as time decides. Equal ones once."""
+    """When each rule that looks at the time may match, as far as time decides. Equal ones once.
+
+    Without those that cannot match because the host does not trust its clock.
+    """
     found: dict[Intervals, None] = {}
     for table in tables:
         for chain in table.chains.values():
             for rule in chain.rules:
+                if table.ours and withheld([table]) and _TRUSTED in rule.expressions:
+                    continue
                 for spans in _of_rule(rule.expressions, table.sets):
                     found[spans] = None
     return tuple(Spans(spans) for spans in found if spans != (ALL_TIME,))
@@ -82,12 +88,18 @@ def withheld(ours: Iterable[LiveTable]) -> bool:
     return any(CLOCK in table.sets and not table.sets[CLOCK].get("elem") for table in ours)
 
 
-def trusted(table: LiveTable) -> LiveTable:
-    """Our table as it is once the host trusts its clock."""
+def trusted(table: LiveTable, trusting: bool = True) -> LiveTable:
+    """Our table as it is once the host trusts its clock, or while it does not."""
     if CLOCK not in table.sets:
         return table
-    filled = {**table.sets[CLOCK], "elem": ["ipv4", "ipv6"]}
+    filled = {**table.sets[CLOCK], "elem": ["ipv4", "ipv6"] if trusting else []}
     return LiveTable(table.family, table.name, table.flags, {**table.sets, CLOCK: filled}, table.chains)
 
 
-__all__ = ["horizon_of", "times", "trusted", "withheld"]
+def times_untrusted(ours: Iterable[LiveTable], others: Iterable[LiveTable]) -> tuple[Spans, ...] | None:
+    """As `times`, of what can match while the host does not trust its clock. None without a set that says so."""
+    tables = [trusted(table, False) for table in ours]
+    return times([*tables, *others]) if withheld(tables) else None
+
+
+__all__ = ["horizon_of", "times", "times_untrusted", "trusted", "withheld"]

@@ -24,7 +24,7 @@ from ..driver import Reading
 from .evaluate import Judge, lost_connections
 from .fields import Situation
 from .listing import LiveTable, tables
-from .moments import horizon_of, times, trusted, withheld
+from .moments import horizon_of, times, times_untrusted, trusted, withheld
 from .program import HOOKS, compile_program
 
 #: Hooks of other layers a packet of a direction may meet; our walk does not model them.
@@ -49,11 +49,11 @@ def read(
     everything: Mapping[str, Any] | None,
     addresses: Mapping[Family, Intervals],
     at: datetime,
-    trusting: bool = False,
+    trusting: bool | None = None,
 ) -> Reading:
     """`own`: `nft -j list table inet microseg`, None where it was not listed. `everything`: `nft -j list ruleset`, None
     where nobody else has rules; our table is taken from it only without `own`. `addresses`: the local addresses the
-    forms cover. `trusting`: as if the host trusted its clock, whether it does or not.
+    forms cover. `trusting`: as if the host trusted its clock, or did not; None as it is.
 
     Never raises for rules it does not understand.
     """
@@ -61,14 +61,16 @@ def read(
         ours = [table for table in tables(everything if own is None else own) if table.ours]
         others = [table for table in tables(everything) if not table.ours]
         holding = withheld(ours)
-        if trusting:
-            ours = [trusted(table) for table in ours]
+        doubted = times_untrusted(ours, others)
+        in_time = [trusted(table) for table in ours]
+        if trusting is not None:
+            ours = [trusted(table, trusting) for table in ours]
         own_form, live = _form(ours, addresses, at)
         if not _matters(others):
-            return Reading(own_form, own_form, live, times(ours), horizon_of(ours), holding)
+            return Reading(own_form, own_form, live, times(in_time), horizon_of(ours), holding, doubted)
         everybody = [*ours, *others]
         form, live = _form(everybody, addresses, at)
-        return Reading(own_form, form, live, times(everybody), horizon_of(ours), holding)
+        return Reading(own_form, form, live, times([*in_time, *others]), horizon_of(ours), holding, doubted)
 
 
 def _matters(others: Iterable[LiveTable]) -> bool:
