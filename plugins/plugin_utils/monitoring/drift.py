@@ -8,10 +8,10 @@ Never a false "equal": what could not be read is unknown, and so is what a rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ..enforcement.driver import Decision, Packet
 from ..enforcement.registry import driver_for
@@ -19,7 +19,7 @@ from ..model import services as line
 from ..model.addresses import show
 from ..model.artifact import Artifact, ArtifactRule
 from ..model.bundle import Bundle, PointEntry
-from ..model.calendar import Moments, Timed, Validity, distinct_moments, stretches
+from ..model.calendar import Moments
 from ..model.compare import Box, Difference, State
 from ..model.deciding import decide
 from ..model.flows import Observations
@@ -28,8 +28,8 @@ from ..model.intervals import intersection
 from ..model.lifting import Lifter, say_services
 from ..model.live import ABSENT, PointState
 from ..model.redact import redact
-from ..model.schedule import TimeWindow
 from ..model.sharing import BundleForms, Comparer, FormsInTime, beyond_itself
+from .times import MOST_MOMENTS, Then, Times
 from .verdicts import Verdicts, verdicts
 
 #: When a point differs that is as intended as long as its clock is trusted.
@@ -43,14 +43,8 @@ Outcome = Literal["ok", "findings", "unable"]
 Attribute = Callable[[str, Packet], Decision | None]
 #: Boxes described per point; all are counted.
 MOST_BOXES = 20
-#: Combinations of conditions on time that are looked at per point; with more of them a point is unknown.
-MOST_MOMENTS = 512
 #: Windows that end within this time are a finding: a refresh is due.
 SOON = timedelta(days=30)
-#: The end of time as far as rules of single moments are concerned.
-_END = datetime(2261, 1, 1, tzinfo=UTC)
-#: Without a trusted clock, it may be any time.
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +179,6 @@ def drift(
     return DriftReport(moment, bundle.digest, bundle.policy_digest, points, seen)
 
 
-class _Then(NamedTuple):
-    """A moment, and whether the clock is trusted then: None is as it is now."""
-
-    moment: datetime
-    trusting: bool | None = None
-
-
 class _Judge:
     def __init__(self, bundle: Bundle, at: datetime, attribute: Attribute | None, places: Mapping[str, str]) -> None:
         self.desired = BundleForms(bundle, at)
@@ -202,7 +189,7 @@ class _Judge:
         self._comparer = Comparer()
         self._lifter = Lifter(bundle.workloads)
         self._desired_then = FormsInTime(bundle)
-        self._moments: dict[tuple[object, ...], Moments] = {}
+        self._times = Times(at)
         self._unsure: dict[tuple[object, ...], BundleForms] = {}
 
     def point(self, name: str, state: PointState) -> PointDrift:
@@ -217,7 +204,7 @@ class _Judge:
                 name, entry.workload, entry.platform, "unknown", "unread", False,
                 reasons=_texts(state.reasons), error=error,
             )  # fmt: skip
-        found = self._looked(entry, artifact, state, _Then(self._at), own, form)
+        found = self._looked(entry, artifact, state, Then(self._at), own, form)
         if found.state == "equal" or found.cause in ("clock", "windows"):
             found = self._then(entry, artifact, state, own, form) or found
         until = state.windows_until
@@ -231,12 +218,12 @@ class _Judge:
         self, entry: PointEntry, artifact: Artifact, state: PointState, own: Form, form: Form
     ) -> PointDrift | None:
         """The first difference at other times, and while the clock is not trusted."""
-        moments = self._later(entry, artifact, state)
+        moments = self._times.later(entry.policy, artifact, state)
         # Rules that are withheld until the clock is right will be there then.
-        thens = [_Then(moment, True if state.withheld else None) for moment in moments.moments]
+        thens = [Then(moment, True if state.withheld else None) for moment in moments.moments]
         if artifact.validities or state.times_untrusted is not None:
-            doubted = self._untrusted(state)
-            thens.extend(_Then(moment, False) for moment in doubted.moments)
+            doubted = self._times.untrusted(state)
+            thens.extend(Then(moment, False) for moment in doubted.moments)
             moments = Moments(moments.moments, moments.complete and doubted.complete)
         for then in thens:
             forms = state.again(then.moment, then.trusting) if state.again else (own, form)
@@ -255,41 +242,7 @@ class _Judge:
             reasons=(*_texts(state.reasons), reason),
         )  # fmt: skip
 
-    def _later(self, entry: PointEntry, artifact: Artifact, state: PointState) -> Moments:
-        """A moment for every combination of conditions on time, intended and live, however far ahead.
-
-        Behind the end of the windows schedules say nothing more, but all that is written in the listing does.
-        """
-        now = (self._at,) if state.withheld else ()
-        if not artifact.validities and not state.times:
-            return Moments(now, True)
-        key = (entry.policy, state.times, state.windows_until)
-        if key not in self._moments:
-            every: tuple[Timed, ...] = (*artifact.validities, *state.times)
-            bounds: tuple[Timed, ...] = (
-                *(Validity(one.starts, one.expires) for one in artifact.validities),
-                *state.times,
-            )
-            until = state.windows_until
-            if until is not None:
-                parts = [(every, (self._at, until)), (bounds, (max(self._at, until), _END))]
-            elif any(one.schedule is not None for one in artifact.validities):
-                parts = [(every, part) for part in stretches(every, self._at)]
-            else:
-                parts = [(every, (self._at, _END))]
-            self._moments[key] = _moments(parts)
-        found = self._moments[key]
-        return Moments((*now, *(moment for moment in found.moments if moment != self._at)), found.complete)
-
-    def _untrusted(self, state: PointState) -> Moments:
-        """A moment for every combination of conditions that may hold while the clock is not trusted."""
-        conditions = state.times if state.times_untrusted is None else state.times_untrusted
-        key = (conditions,)
-        if key not in self._moments:
-            self._moments[key] = _moments([(conditions, (_BEGINNING, _END))])
-        return self._moments[key]
-
-    def _wanted(self, entry: PointEntry, state: PointState, then: _Then) -> Form:
+    def _wanted(self, entry: PointEntry, state: PointState, then: Then) -> Form:
         """What is intended then. Now it is the policy; later what its rendering is able to say."""
         if then.trusting is False or (then.moment != self._at and self._behind(state, then)):
             return self._rendered(entry, state, then)
@@ -297,7 +250,7 @@ class _Judge:
             return self._comparer.shared(self.desired[entry.point])
         return self._comparer.shared(self._desired_then.at(entry.point, then.moment))
 
-    def _rendered(self, entry: PointEntry, state: PointState, then: _Then) -> Form:
+    def _rendered(self, entry: PointEntry, state: PointState, then: Then) -> Form:
         """What our rules let through, without windows behind their end and without a clock to trust."""
         # Without a clock no moment changes the answer.
         moment = self._at if then.trusting is False else then.moment
@@ -307,11 +260,11 @@ class _Judge:
         return self._comparer.shared(self._unsure[key][entry.point])
 
     @staticmethod
-    def _behind(state: PointState, then: _Then) -> bool:
+    def _behind(state: PointState, then: Then) -> bool:
         return state.windows_until is not None and then.moment >= state.windows_until
 
     def _looked(
-        self, entry: PointEntry, artifact: Artifact, state: PointState, then: _Then, own: Form, form: Form
+        self, entry: PointEntry, artifact: Artifact, state: PointState, then: Then, own: Form, form: Form
     ) -> PointDrift:
         """The point at one moment."""
         name = entry.point
@@ -321,7 +274,7 @@ class _Judge:
             pending = bool((state.record or {}).get("pending"))
             return PointDrift(name, entry.workload, entry.platform, "equal", "pending" if pending else "", False)
         ours = self._difference(entry, wanted, own)
-        now = then == _Then(self._at)
+        now = then == Then(self._at)
         return PointDrift(
             name,
             entry.workload,
@@ -338,7 +291,7 @@ class _Judge:
         self, entry: PointEntry, state: PointState, wanted: Form, own: Form
     ) -> Literal["", "clock", "windows"]:
         """Does the point differ now for want of a clock, or of windows, and for nothing else?"""
-        then = _Then(self._at, False if state.withheld else None)
+        then = Then(self._at, False if state.withheld else None)
         if not state.withheld and not self._behind(state, then):
             return ""
         if self._difference(entry, self._rendered(entry, state, then), own).state != "equal":
@@ -360,11 +313,11 @@ class _Judge:
         state: PointState,
         kind: Literal["wider", "narrower", "unknown"],
         box: Box,
-        then: _Then,
+        then: Then,
     ) -> DriftBox:
         own, peer, service = box.witness()
         packet = Packet(box.direction, box.family, own, self._known_peer(entry, box, peer), service)
-        now, untrusted = then == _Then(self._at), then.trusting is False
+        now, untrusted = then == Then(self._at), then.trusting is False
         unsure = _unsure(entry, state, then) if untrusted or (not now and self._behind(state, then)) else _sure
         asked = (artifact, packet.direction, packet.family, own, packet.peer, service)
         intended = decide(*asked, then.moment, unsure)
@@ -407,7 +360,7 @@ class _Judge:
         return f"{own_text} -> {peer_text} {service}"
 
 
-def _unsure(entry: PointEntry, state: PointState, then: _Then) -> Unsure:
+def _unsure(entry: PointEntry, state: PointState, then: Then) -> Unsure:
     """What our rendering of a point cannot say then."""
     driver = driver_for(entry.platform)
     return lambda rule: driver.unsure(rule, then.moment, state.windows_until, then.trusting is not False)
@@ -415,20 +368,6 @@ def _unsure(entry: PointEntry, state: PointState, then: _Then) -> Unsure:
 
 def _sure(_rule: ArtifactRule) -> bool:
     return False
-
-
-def _moments(parts: Iterable[tuple[tuple[Timed, ...], TimeWindow]]) -> Moments:
-    """The first moment of every combination of conditions, in each of some times by itself."""
-    moments: list[datetime] = []
-    complete = True
-    for conditions, (start, end) in parts:
-        reach = min(end, _END)
-        if start >= reach:
-            continue
-        found = distinct_moments(conditions, start, reach - start, MOST_MOMENTS)
-        moments.extend(found.moments)
-        complete &= found.complete
-    return Moments(tuple(moments), complete)
 
 
 def _utc(moment: datetime) -> str:

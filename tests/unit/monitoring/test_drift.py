@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.addresses 
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.compare import intersect
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.flows import Flow, Observations
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.model.live import PointState
-from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring import drift as drift_module
+from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring import times
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.ages import with_ages
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.monitoring.drift import drift
 from ansible_collections.bulkhead.microseg.plugins.plugin_utils.orchestration.store import Store
@@ -199,7 +199,7 @@ def test_without_a_clock_to_trust_rules_that_ask_for_none_are_wider():
 
 
 def test_more_times_than_are_judged_are_not_called_equal(monkeypatch):
-    monkeypatch.setattr(drift_module, "MOST_MOMENTS", 1)
+    monkeypatch.setattr(times, "MOST_MOMENTS", 1)
     timed = bundle(HOSTS, [*RULES, "t: allow role=web -> role=db : tcp/9 expires=2026-07-01T00:00:00+00:00"])
 
     found = point(drift(timed, alive(states(timed), timed, AT), AT), "db-1")
