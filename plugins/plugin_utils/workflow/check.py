@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..model.allocation import allocating
 from ..model.errors import Finding
 from ..policy.ambiguity import ambiguous_addresses
 from ..policy.compile import Stage
@@ -71,6 +72,11 @@ def check(inputs: Inputs, as_enforced: bool = False) -> CheckReport:
     `as_enforced` asks about today's modes instead. They are left out while a rule is wrong: what a broken policy
     allows says nothing.
     """
+    with allocating():
+        return _check(inputs, as_enforced)
+
+
+def _check(inputs: Inputs, as_enforced: bool) -> CheckReport:
     active = staged = _Judged()
     ambiguous: list[Finding] = []
     if not inputs.errors:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from ..model.allocation import allocating
 from ..model.errors import Finding, Rejected
 from ..model.estate import Estate, InventoryHost
 from ..model.facts import NO_FACTS, Facts
@@ -86,6 +87,7 @@ def join(
     facts: Facts = NO_FACTS,
 ) -> Inputs:
     moment = at or datetime.now(UTC)
-    estate, estate_findings = build_estate(policy, hosts, moment, facts)
-    rule_findings = check_rules(policy, estate, moment)
+    with allocating():
+        estate, estate_findings = build_estate(policy, hosts, moment, facts)
+        rule_findings = check_rules(policy, estate, moment)
     return Inputs(policy, estate, moment, (*document_findings, *estate_findings, *rule_findings))

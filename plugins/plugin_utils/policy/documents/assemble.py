@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...model.allocation import allocating
 from ...model.errors import Finding, Place, PolicyError
 from ...model.policy import Policy
 from . import nodes
@@ -47,7 +46,7 @@ def load(directory: Path) -> tuple[Policy, tuple[Finding, ...]]:
 def assemble(read: Callable[[Problems], Iterable[tuple[str, str]]], where: str) -> tuple[Policy, tuple[Finding, ...]]:
     """The same from wherever `read` finds the files: it gives (name for places, text) and reports what it cannot."""
     problems = Problems()
-    with _without_collector():
+    with allocating():
         written = _Written()
         for file, text in read(problems):
             written.add(file, text, problems)
@@ -64,23 +63,11 @@ def assemble(read: Callable[[Problems], Iterable[tuple[str, str]]], where: str) 
 def loads(texts: Mapping[str, str]) -> tuple[Policy, tuple[Finding, ...]]:
     """The same from texts by file name, without a directory. No text gives an empty policy."""
     problems = Problems()
-    with _without_collector():
+    with allocating():
         written = _Written()
         for file, text in texts.items():
             written.add(file, text, problems)
         return _policy(written, problems)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Reading makes millions of live objects and no garbage; looking through them again and again takes most time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @dataclass
