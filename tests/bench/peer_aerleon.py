@@ -20,37 +20,14 @@ from pathlib import Path
 def main(source: str, target: str) -> None:
     logging.disable(logging.CRITICAL)
     from aerleon import api
-    from aerleon.lib import naming
+    from aerleon.lib import naming  # noqa: F401 - imports are not measured
+
+    sys.path.append(str(Path(__file__).parent))  # the interpreter is isolated: it does not look beside the script
+    from peer_terms import in_its_words
 
     neutral = json.loads(Path(source).read_text(encoding="utf-8"))
     start = time.process_time()
-    definitions = naming.Naming()
-    definitions.ParseDefinitionsObject(
-        {
-            "networks": {
-                name: {"values": [{"address": f"{address}/32"} for address in addresses]}
-                for name, addresses in neutral["groups"].items()
-            },
-            "services": {
-                name: [{"protocol": protocol, "port": str(low) if low == high else f"{low}-{high}"}]
-                for name, (protocol, low, high) in neutral["services"].items()
-            },
-        },
-        "",
-    )
-    terms = [
-        {
-            "name": term["name"],
-            "source-address": " ".join(term["sources"]),
-            "destination-address": " ".join(term["destinations"]),
-            "protocol": term["protocol"],
-            "destination-port": " ".join(term["services"]),
-            "action": term["action"],
-        }
-        for term in neutral["terms"]
-    ]
-    header = {"targets": {"nftables": "inet INPUT"}}
-    policy = {"filename": "neutral", "filters": [{"header": header, "terms": terms}]}
+    definitions, policy = in_its_words(neutral)
     output = api.Generate([policy], definitions)
     used = time.process_time() - start
     Path(target).write_text("\n".join(output.values()), encoding="utf-8")

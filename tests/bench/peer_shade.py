@@ -41,36 +41,14 @@ def main(source: str) -> None:
 def generated(neutral: dict, shade_check: bool) -> float:
     from absl import logging as absl_logging
     from aerleon import api
-    from aerleon.lib import naming
+    from aerleon.lib import naming  # noqa: F401 - imports are not measured
+
+    sys.path.append(str(Path(__file__).parent))  # the interpreter is isolated: it does not look beside the script
+    from peer_terms import in_its_words
 
     absl_logging.get_absl_logger().propagate = True
     start = time.process_time()
-    definitions = naming.Naming()
-    definitions.ParseDefinitionsObject(
-        {
-            "networks": {
-                name: {"values": [{"address": f"{address}/32"} for address in addresses]}
-                for name, addresses in neutral["groups"].items()
-            },
-            "services": {
-                name: [{"protocol": protocol, "port": str(low) if low == high else f"{low}-{high}"}]
-                for name, (protocol, low, high) in neutral["services"].items()
-            },
-        },
-        "",
-    )
-    terms = [
-        {
-            "name": term["name"],
-            "source-address": " ".join(term["sources"]),
-            "destination-address": " ".join(term["destinations"]),
-            "protocol": term["protocol"],
-            "destination-port": " ".join(term["services"]),
-            "action": term["action"],
-        }
-        for term in neutral["terms"]
-    ]
-    policy = {"filename": "neutral", "filters": [{"header": {"targets": {"nftables": "inet INPUT"}}, "terms": terms}]}
+    definitions, policy = in_its_words(neutral)
     api.Generate([policy], definitions, optimize=True, shade_check=shade_check)
     return time.process_time() - start
 

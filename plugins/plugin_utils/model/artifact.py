@@ -112,8 +112,8 @@ class ArtifactRule:
             "reject": self.reject,
             "reset_established": self.reset_established,
             "log": self.log,
-            "starts": _moment(self.starts),
-            "expires": _moment(self.expires),
+            "starts": moment_text(self.starts),
+            "expires": moment_text(self.expires),
             "schedule": self.schedule.to_dict() if self.schedule else None,
         }
 
@@ -220,7 +220,7 @@ def set_id(kind: Literal["members", "static"], meaning: str) -> str:
     return hashlib.sha256(f"{kind}:{meaning}".encode()).hexdigest()[:12]
 
 
-def _moment(value: datetime | None) -> str | None:
+def moment_text(value: datetime | None) -> str | None:
     """UTC, so that equal moments are equal text."""
     return value.astimezone(UTC).isoformat() if value else None
 

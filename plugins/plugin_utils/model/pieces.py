@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
 from .addresses import Family
-from .artifact import ArtifactRule, PeerSet
+from .artifact import ArtifactRule, PeerSet, moment_text
 from .entries import PointEntry, WorkloadEntry
 from .estate import Modes
 from .intervals import Intervals
@@ -46,8 +46,8 @@ def rule_content(rule: ArtifactRule) -> bytes:
             rule.reject,
             rule.reset_established,
             rule.log,
-            _moment(rule.starts),
-            _moment(rule.expires),
+            moment_text(rule.starts),
+            moment_text(rule.expires),
             rule.schedule.to_dict() if rule.schedule else None,
         )
     )
@@ -133,8 +133,3 @@ def _flat(intervals: Intervals) -> list[int]:
 def _pairs(numbers: Sequence[int]) -> Intervals:
     ends = iter(numbers)
     return tuple(zip(ends, ends, strict=True))
-
-
-def _moment(value: datetime | None) -> str | None:
-    """UTC, so that equal moments are equal text."""
-    return value.astimezone(UTC).isoformat() if value else None
